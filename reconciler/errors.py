@@ -1,0 +1,75 @@
+"""The taxonomy: every failure carries a stable reason, a hint, and what follows from it.
+
+Three families say what happens next, so that nobody has to guess from an exception's type:
+`Transient` is tried again, later and later; `PolicyDenied` holds until a fact changes and is looked
+at again at each pass; `Terminal` is not tried again until the declaration changes or an operator
+says `retry`. `IntegrityError` is the Terminal that means somebody should look at once.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Stable codes, in the order of the gates that give them. Part of the JSON contract."""
+
+    INVALID_DECLARATION = "InvalidDeclaration"
+    BRANCH_REWRITTEN = "BranchRewritten"
+    ENVIRONMENT_REMOVED = "EnvironmentRemoved"
+    SUSPENDED = "Suspended"
+    APPROVAL_MISSING = "ApprovalMissing"
+    APPROVAL_STALE = "ApprovalStale"
+    SELF_APPROVAL = "SelfApproval"
+    APPROVER_NOT_ALLOWED = "ApproverNotAllowed"
+    FORGE_UNAVAILABLE = "ForgeUnavailable"
+    RUN_NOT_FOUND = "RunNotFound"
+    RUN_NOT_SUCCESSFUL = "RunNotSuccessful"
+    RUN_NOT_ALLOWED = "RunNotAllowed"
+    ARTIFACT_MISSING = "ArtifactMissing"
+    ARTIFACT_AMBIGUOUS = "ArtifactAmbiguous"
+    SOURCE_UNAVAILABLE = "SourceUnavailable"
+    DIGEST_MISMATCH = "DigestMismatch"
+    ARTIFACT_UNSAFE = "ArtifactUnsafe"
+    ARTIFACT_TOO_LARGE = "ArtifactTooLarge"
+    TARGET_NOT_ALLOWED = "TargetNotAllowed"
+    TARGET_UNAVAILABLE = "TargetUnavailable"
+    FENCED_OFF = "FencedOff"
+    REPOSITORY_UNAVAILABLE = "RepositoryUnavailable"
+    STORE_UNAVAILABLE = "StoreUnavailable"
+    INTERNAL_ERROR = "InternalError"
+
+
+class ReconcilerError(Exception):
+    """A failure that is reported by its reason.
+
+    Args:
+        reason: The stable code.
+        message: What was found, in one sentence, without secrets.
+        hint: What a person can do about it.
+    """
+
+    def __init__(self, reason: Reason, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}"
+
+
+class Transient(ReconcilerError):
+    """The world was out of reach; the same attempt may pass later. Retried with back-off."""
+
+
+class PolicyDenied(ReconcilerError):
+    """A rule says no to these facts. Nothing is tried; looked at again when facts may have changed."""
+
+
+class Terminal(ReconcilerError):
+    """The same attempt can't pass. Not tried again until the declaration changes or `retry`."""
+
+
+class IntegrityError(Terminal):
+    """Bytes are not what was declared or recorded: tampering, corruption, or a lie on the way."""

@@ -1,0 +1,292 @@
+"""What the pipeline asks of the world, as Protocols. Adapters bring facts; verdicts stay in `core`.
+
+Every method may raise `reconciler.errors.ReconcilerError` and nothing else for a fault of the world;
+anything else is a bug. All are safe to call again after any failure, and from several threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from random import Random
+from typing import Protocol
+
+from reconciler.bounds import Bounds
+from reconciler.core.approve import Approval
+from reconciler.core.audit import Entry
+from reconciler.core.declare import Declaration
+from reconciler.core.verify import VerifiedArtifact
+from reconciler.model import (
+    Accepted,
+    Artifact,
+    Attempt,
+    BlobId,
+    Change,
+    Commit,
+    CommitId,
+    Digest,
+    EnvironmentName,
+    ForgeFacts,
+    Observation,
+    OperatorHand,
+    Run,
+    RunId,
+    Status,
+    Transition,
+    TreeEntry,
+)
+
+Trace = Callable[[str], None]
+"""Called with a step's name right before its effect: for progress, timing, and tests that pull the plug."""
+
+
+class Clock(Protocol):
+    """The only way to the time."""
+
+    def now(self) -> datetime:
+        """The wall clock, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds since some start; never goes back."""
+        ...
+
+
+class Repository(Protocol):
+    """The tracked branch of the repository that holds the declarations."""
+
+    def head(self) -> CommitId | None:
+        """The branch's tip at the remote, for one `ls-remote`. None: there is no such branch."""
+        ...
+
+    def fetch(self, tip: CommitId) -> None:
+        """Make `tip` and all that it descends from readable below. No network when it already is."""
+        ...
+
+    def tree(self, commit: CommitId) -> Mapping[str, TreeEntry]:
+        """Every path under the declarations' folder, relative to that folder (`shop/prod.yaml`)."""
+        ...
+
+    def changed_paths(self, old: CommitId, new: CommitId) -> Set[str]:
+        """Paths, relative to the declarations' folder, that differ between two commits."""
+        ...
+
+    def read_blobs(self, blobs: Iterable[BlobId], limit: int) -> Mapping[BlobId, bytes | None]:
+        """Contents in one batch. None stands for a blob of more than `limit` bytes."""
+        ...
+
+    def is_ancestor(self, old: CommitId, new: CommitId) -> bool:
+        """Whether `new` is `old` or descends from it. False when either is unknown."""
+        ...
+
+    def changes(self, path: str, after: CommitId | None, upto: CommitId) -> tuple[Change, ...]:
+        """First-parent commits in `after..upto` that changed the file, oldest first; from the root for None."""
+        ...
+
+    def commit(self, commit: CommitId) -> Commit:
+        """One commit, as stored."""
+        ...
+
+    def between(self, base: CommitId, head: CommitId, limit: int) -> tuple[CommitId, ...]:
+        """Commits reachable from `head` and not from `base`; at most `limit` + 1 of them."""
+        ...
+
+    def watched(self) -> tuple[Path, ...]:
+        """Local folders whose changes mean that the branch may have moved; empty for a remote one."""
+        ...
+
+
+class Forge(Protocol):
+    """Who approved what."""
+
+    def facts(self, commit: CommitId) -> ForgeFacts:
+        """All that is known about how one commit came to the branch.
+
+        Raises:
+            Transient: `ForgeUnavailable`.
+        """
+        ...
+
+
+class ArtifactStream(Protocol):
+    """Bytes on their way. Iterating raises `Transient` when they stop coming."""
+
+    @property
+    def offset(self) -> int:
+        """Where in the file the first chunk belongs: what was asked for, or 0 when it can't resume."""
+        ...
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Chunks of at most 1 MiB."""
+        ...
+
+
+class Source(Protocol):
+    """Where CI's runs and artifacts are found."""
+
+    def run(self, run_id: RunId) -> Run:
+        """What CI says of one run.
+
+        Raises:
+            PolicyDenied: `RunNotFound`.
+            Transient: `SourceUnavailable`.
+        """
+        ...
+
+    def open(self, run: Run, artifact: Artifact, offset: int) -> AbstractContextManager[ArtifactStream]:
+        """An artifact's bytes from `offset` on.
+
+        Raises:
+            PolicyDenied: `ArtifactMissing`.
+            Transient: `SourceUnavailable`.
+        """
+        ...
+
+
+class Custody(Protocol):
+    """Our own copy of artifacts, by content."""
+
+    def obtain(
+        self, digest: Digest, fetch: Callable[[int], AbstractContextManager[ArtifactStream]]
+    ) -> AbstractContextManager[VerifiedArtifact]:
+        """The artifact, hashed anew from our copy; fetched first when we have none that is whole.
+
+        Args:
+            digest: What its bytes must be.
+            fetch: Opens the stream from an offset; called only when needed.
+
+        Raises:
+            IntegrityError: `DigestMismatch`. PolicyDenied: `ArtifactTooLarge`. Transient: `SourceUnavailable`.
+        """
+        ...
+
+    def collect(self, keep: Set[Digest]) -> int:
+        """Remove what nobody declares, runs or may roll back to; returns how many copies went."""
+        ...
+
+
+class Target(Protocol):
+    """Where one environment's releases live."""
+
+    def observe(self) -> Observation:
+        """What is there now. Writes nothing.
+
+        Raises:
+            PolicyDenied: `TargetNotAllowed`. Transient: `TargetUnavailable`.
+        """
+        ...
+
+    def apply(self, artifact: VerifiedArtifact, approval: Approval, token: int) -> Observation:
+        """Install the artifact where it is not yet, and make it live in one step. Idempotent.
+
+        Also repairs: a live release that differs from its manifest is installed again beside it.
+
+        Raises:
+            PolicyDenied: `FencedOff`, `ArtifactUnsafe`, `ArtifactTooLarge`. Transient: `TargetUnavailable`.
+        """
+        ...
+
+    def accept(self, approval: Approval, token: int) -> None:
+        """Record a newer approved declaration of the very artifact that is live. No switch."""
+        ...
+
+
+class Targets(Protocol):
+    """Makes targets of one type, within what the operator allows."""
+
+    def target(self, environment: EnvironmentName, declaration: Declaration) -> Target:
+        """The target of one environment.
+
+        Raises:
+            PolicyDenied: `TargetNotAllowed`, when the operator does not allow the place.
+        """
+        ...
+
+
+class Store(Protocol):
+    """The memory: attempts, states, the audit chain, the operator's hand. Believed for nothing else."""
+
+    def acquire(self, holder: str) -> int:
+        """Take the lease and get its fencing token: larger than any given before."""
+        ...
+
+    def raise_token(self, above: int) -> int:
+        """For the holder of the lease, when a target has seen a larger token than ours: a still larger one.
+
+        That happens after the store was lost or restored from an old backup.
+        """
+        ...
+
+    def tip(self) -> CommitId | None:
+        """The last accepted tip of the tracked branch."""
+        ...
+
+    def save_tip(self, tip: CommitId) -> None:
+        """Remember the tip."""
+        ...
+
+    def statuses(self) -> Mapping[EnvironmentName, Status]:
+        """Every environment's status as of its last pass."""
+        ...
+
+    def save(self, status: Status, at: datetime) -> None:
+        """Remember a status; adds a transition when sync, health, reason or live changed."""
+        ...
+
+    def accepted(self, environment: EnvironmentName) -> Accepted | None:
+        """The last accepted declaration, for when the target can't say (it moved, say)."""
+        ...
+
+    def begin(self, attempt: Attempt) -> Attempt:
+        """Record intent, before any effect: the attempt and its audit entry in one transaction."""
+        ...
+
+    def finish(self, attempt: Attempt, status: Status, accepted: Accepted | None) -> None:
+        """Record the one outcome: attempt, audit entry, status and accepted declaration in one transaction."""
+        ...
+
+    def refuse(self, attempt: Attempt, status: Status) -> None:
+        """Record an attempt that no gate let begin: one audit entry, no intent."""
+        ...
+
+    def unfinished(self) -> tuple[Attempt, ...]:
+        """Attempts with an intent and no outcome: the process ended in between."""
+        ...
+
+    def attempts(self, environment: EnvironmentName | None = None, limit: int = 100) -> tuple[Attempt, ...]:
+        """Newest first."""
+        ...
+
+    def hand(self, environment: EnvironmentName) -> OperatorHand:
+        """What the operator asked for this environment."""
+        ...
+
+    def save_hand(self, environment: EnvironmentName, hand: OperatorHand, what: str, at: datetime) -> None:
+        """Remember and audit what the operator did: `what` is `suspend`, `resume` or `retry`."""
+        ...
+
+    def transitions(
+        self, environment: EnvironmentName | None = None, after: int = 0, limit: int = 1000
+    ) -> tuple[Transition, ...]:
+        """Changes of state with an id above `after`, oldest first; the newest `limit` of them."""
+        ...
+
+    def audit(self, after: int = 0) -> Iterator[Entry]:
+        """The audit chain in order, from the entry behind sequence number `after`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What `wiring` hands to every adapter, whichever it needs."""
+
+    clock: Clock
+    random: Random
+    trace: Trace
+    bounds: Bounds
+    state: Path
+    """The state directory: adapters write below `state/<their own name>` only."""
+    repository: Repository | None = None

@@ -1,0 +1,1 @@
+"""Where artifacts come from: facts about CI runs, and their bytes. Verdicts are not given here."""

@@ -1,0 +1,1 @@
+"""Where releases live: observe what is there, apply what is due, both idempotent."""
