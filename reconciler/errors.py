@@ -37,6 +37,8 @@ class Reason(StrEnum):
     FENCED_OFF = "FencedOff"
     REPOSITORY_UNAVAILABLE = "RepositoryUnavailable"
     STORE_UNAVAILABLE = "StoreUnavailable"
+    STATE_LOCKED = "StateLocked"
+    INVALID_SETTINGS = "InvalidSettings"
     INTERNAL_ERROR = "InternalError"
 
 

@@ -352,8 +352,6 @@ class Status:
     approvers: tuple[str, ...] = ()
     since: datetime | None = None
     """When sync, health or reason last changed."""
-    failures: int = 0
-    """Failed tries in a row of this same declaration; the next one waits longer."""
 
     @property
     def ready(self) -> bool:

@@ -78,6 +78,10 @@ class Repository(Protocol):
         """Contents in one batch. None stands for a blob of more than `limit` bytes."""
         ...
 
+    def entry(self, commit: CommitId, path: str) -> TreeEntry | None:
+        """One path, relative to the declarations' folder, at one commit; None when absent there."""
+        ...
+
     def is_ancestor(self, old: CommitId, new: CommitId) -> bool:
         """Whether `new` is `old` or descends from it. False when either is unknown."""
         ...
@@ -262,6 +266,10 @@ class Store(Protocol):
 
     def hand(self, environment: EnvironmentName) -> OperatorHand:
         """What the operator asked for this environment."""
+        ...
+
+    def hands(self) -> Mapping[EnvironmentName, OperatorHand]:
+        """Every environment for which the operator ever asked something."""
         ...
 
     def save_hand(self, environment: EnvironmentName, hand: OperatorHand, what: str, at: datetime) -> None:

@@ -1,16 +1,48 @@
-"""Who let a declaration in: facts of the forge against the rules that stood before the change.
+"""Who let a declaration in: facts of the forge against the rules that stood before each change.
 
-The only place that makes an `Approval`, and a target takes nothing else: deploying what nobody approved
-does not type-check.
+The `Judge` is fed every first-parent commit that changed one environment file since the last accepted
+declaration, oldest first, and then asked for its verdict. It never looks anything up: the pipeline brings
+the facts, and `asks_for` says for which commits it needs them. Its ordering rules:
+
+1. A change is judged by the rules before it: those of the last state that was let in *and* those of its
+   parent commit, so that neither the change itself nor an unapproved push can lower the bar.
+2. An approved change vouches for the fields that it changed, for these are what its reviewers were shown.
+3. A field that an unapproved commit changed taints the declaration until it is set back, or changed anew
+   by an approved change. So a direct push holds until it is reverted or replaced, and a pull request on
+   top of it smuggles nothing in.
+
+It is the only place that makes an `Approval`, and a target takes nothing else: deploying what nobody
+approved does not type-check.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import final
+from typing import Literal, final
 
-from reconciler.model import CommitId, Digest, EnvironmentName, RunId
+from reconciler.core.declare import ApprovalSpec, Declaration, Reading
+from reconciler.errors import Reason
+from reconciler.model import (
+    Accepted,
+    ChangeRequest,
+    CommitId,
+    Decision,
+    Digest,
+    EnvironmentName,
+    ForgeFacts,
+    Gate,
+    GateResult,
+    Person,
+    RunId,
+    Verdict,
+)
+
+Policy = ApprovalSpec | Literal["none"]
+
+_HOW = "open a pull request and have somebody else approve and merge it"
+_REVERT = "revert the commit, or replace what it changed through an approved pull request"
 
 
 @final
@@ -27,7 +59,7 @@ class Approval:
 
     environment: EnvironmentName
     commit: CommitId
-    """The commit on the tracked branch that holds the declaration."""
+    """The commit on the tracked branch that brought the declaration."""
     declaration: Digest
     """SHA-256 of the declaration file's bytes: what the approval is bound to."""
     run_id: RunId
@@ -38,3 +70,325 @@ class Approval:
     """Immutable ids."""
     judged_at: datetime
     _seal: _Seal
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change of the file on the branch: the commit, and the file after it (None: it was removed)."""
+
+    commit: CommitId
+    after: Reading | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The forge's facts about one commit, and the file's digest at the head of each request named there."""
+
+    facts: ForgeFacts
+    head_digests: Mapping[CommitId, Digest | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """The last declaration that was let in as a whole: what later changes are measured against."""
+
+    fields: Mapping[str, object]
+    digest: Digest | None
+    policies: tuple[Policy, ...]
+    commit: CommitId | None
+    request: str = ""
+    approvers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Granted:
+    """One request that satisfies a policy."""
+
+    request: str
+    approvers: tuple[str, ...]
+
+
+class Judge:
+    """Takes the changes of one environment file in order; see the module's text for the rules."""
+
+    def __init__(self, environment: EnvironmentName, newcomer: Policy) -> None:
+        """Begin before the file's first commit: `newcomer` is the policy that lets a new file in."""
+        self._environment = environment
+        self._clean = _State(fields={}, digest=None, policies=(newcomer,), commit=None)
+        self._base: _State | None = None
+        self._before: Reading | None = None
+        self._taints: dict[str, GateResult] = {}
+        self._broken: GateResult | None = None
+        self._log: list[str] = []
+
+    def begin_at(self, accepted: Accepted, reading: Reading) -> None:
+        """Begin at a declaration that was accepted earlier; `reading` is the file as it was then."""
+        assert reading.declaration is not None
+        self._clean = _State(
+            fields=_fields(reading.declaration),
+            digest=reading.digest,
+            policies=(reading.declaration.approval,),
+            commit=accepted.commit,
+            request=accepted.request,
+            approvers=accepted.approvers,
+        )
+        self._base = self._clean
+        self._before = reading
+
+    def asks_for(self, step: Step) -> bool:
+        """Whether the forge's facts about this commit decide anything."""
+        return not self._goes_back(step) and any(policy != "none" for policy in self._policies())
+
+    def take(self, step: Step, evidence: Evidence | None) -> None:
+        """Judge one change. `evidence` may be None only where `asks_for` said no."""
+        if (state := self._goes_back(step)) is not None:
+            # A bar that was raised in between stays up: going back changes no live bytes, and no rules either.
+            policies = tuple(dict.fromkeys((*self._clean.policies, *state.policies)))
+            state = replace(state, commit=step.commit, policies=policies)
+            self._settle(state, f"{step.commit[:12]} went back to what was accepted")
+        else:
+            self._move(step, self._judge(step, evidence))
+        self._before = step.after
+
+    def verdict(self, tip: Reading, now: datetime) -> tuple[GateResult, Approval | None]:
+        """The gate's word on the file at the tip, and the approval if it passed.
+
+        Args:
+            tip: The file at the tip; must be what the last step left, or what the judge began at.
+            now: For the approval's record.
+        """
+        assert tip.declaration is not None
+        at_tip = self._clean.digest == tip.digest
+        if self._taints or self._broken or not at_tip or self._clean.commit is None:
+            return self._refusal(), None
+        evidence = tuple(self._log[-8:]) or (_standing(self._clean),)
+        result = GateResult(Gate.APPROVAL, Verdict.PASSED, evidence=evidence, message=_standing(self._clean))
+        approval = Approval(
+            environment=self._environment,
+            commit=self._clean.commit,
+            declaration=tip.digest,
+            run_id=tip.declaration.run_id,
+            sha256=tip.declaration.sha256,
+            request=self._clean.request,
+            approvers=self._clean.approvers,
+            judged_at=now,
+            _seal=_SEAL,
+        )
+        return result, approval
+
+    def _goes_back(self, step: Step) -> _State | None:
+        """The accepted state whose exact content this step restores, if it does."""
+        if step.after is None:
+            return None
+        return next((s for s in (self._clean, self._base) if s and s.digest == step.after.digest), None)
+
+    def _policies(self) -> tuple[Policy, ...]:
+        parent = self._before.declaration if self._before else None
+        return (*self._clean.policies, *((parent.approval,) if parent else ()))
+
+    def _judge(self, step: Step, evidence: Evidence | None) -> _Granted | GateResult:
+        granted = _Granted("", ())
+        for policy in self._policies():
+            word = _ask(policy, step, evidence)
+            if isinstance(word, GateResult):
+                return word
+            granted = word if word.request else granted
+        return granted
+
+    def _move(self, step: Step, word: _Granted | GateResult) -> None:
+        """Carry the taints over one change that is not a return to an accepted state."""
+        after = step.after.declaration if step.after else None
+        if after is None:
+            self._unreadable(step, word)
+            return
+        fields = _fields(after)
+        # Nobody was shown a difference to a file that can't be read: such a step clears nothing.
+        blind = self._before is not None and self._before.declaration is None
+        touched = _differing(fields, self._clean.fields if blind else self._parent_fields())
+        if self._broken or isinstance(word, GateResult):
+            hold = self._broken or word
+            assert isinstance(hold, GateResult)
+            self._taints |= dict.fromkeys(touched, hold)
+            self._broken = None
+        elif not blind:
+            self._taints = {name: hold for name, hold in self._taints.items() if name not in touched}
+        self._taints = {n: h for n, h in self._taints.items() if fields.get(n) != self._clean.fields.get(n)}
+        if not self._taints:
+            assert step.after is not None
+            self._settle(self._state(step, after, word), _told(step, word))
+
+    def _parent_fields(self) -> Mapping[str, object]:
+        parent = self._before.declaration if self._before else None
+        return _fields(parent) if parent else {}
+
+    def _unreadable(self, step: Step, word: _Granted | GateResult) -> None:
+        """A commit that broke or removed the file: nothing in it counts, and nobody was shown its fields."""
+        if isinstance(word, GateResult) and step.after is not None:
+            self._broken = self._broken or word
+        elif step.after is None:
+            self._taints, self._broken = {}, None
+
+    def _state(self, step: Step, after: Declaration, word: _Granted | GateResult) -> _State:
+        granted = word if isinstance(word, _Granted) else _Granted(self._clean.request, self._clean.approvers)
+        assert step.after is not None
+        return _State(
+            fields=_fields(after),
+            digest=step.after.digest,
+            policies=(after.approval,),
+            commit=step.commit,
+            request=granted.request,
+            approvers=granted.approvers,
+        )
+
+    def _settle(self, state: _State, told: str) -> None:
+        self._clean = state
+        self._taints, self._broken = {}, None
+        self._log.append(told)
+
+    def _refusal(self) -> GateResult:
+        if self._broken:
+            return replace(self._broken, hint="revert the commit that broke the file, then open a pull request")
+        if not self._taints:
+            return _hold(
+                Reason.APPROVAL_MISSING,
+                "the file at the tip is not what the judged commits left: a merge brought it in from the side",
+                _HOW,
+            )
+        hold = next(iter(self._taints.values()))
+        names = ", ".join(sorted(self._taints))
+        evidence = (*hold.evidence, f"unapproved so far: {names}")
+        return replace(hold, evidence=evidence)
+
+
+def standing(accepted: Accepted, declaration: Declaration, now: datetime) -> Approval:
+    """The approval of what was accepted earlier, for repairing drift towards it.
+
+    It can't be made for anything else: run and digest are those of the record on the target, and must be
+    those of the declaration that it names.
+    """
+    if (declaration.run_id, declaration.sha256) != (accepted.run_id, accepted.sha256):
+        raise ValueError("the accepted record and its declaration disagree")
+    return Approval(
+        environment=accepted.environment,
+        commit=accepted.commit,
+        declaration=accepted.declaration,
+        run_id=accepted.run_id,
+        sha256=accepted.sha256,
+        request=accepted.request,
+        approvers=accepted.approvers,
+        judged_at=now,
+        _seal=_SEAL,
+    )
+
+
+# --- one policy, one commit ---------------------------------------------------------------------
+
+
+def _ask(policy: Policy, step: Step, evidence: Evidence | None) -> _Granted | GateResult:
+    """Whether one commit satisfies one policy: by the best of its requests."""
+    if policy == "none":
+        return _Granted("", ())
+    short = step.commit[:12]
+    if evidence is None or not evidence.facts.requests:
+        note = evidence.facts.note if evidence else ""
+        return _hold(
+            Reason.APPROVAL_MISSING,
+            f"commit {short} came to the branch without an approved pull request" + (f": {note}" if note else ""),
+            _REVERT,
+            (f"commit {short}",),
+        )
+    words = [_weigh(policy, step, request, evidence) for request in evidence.facts.requests]
+    return next((word for word in words if isinstance(word, _Granted)), words[0])
+
+
+def _weigh(policy: ApprovalSpec, step: Step, request: ChangeRequest, evidence: Evidence) -> _Granted | GateResult:
+    """One request against one policy."""
+    about = (f"commit {step.commit[:12]}", f"{request.ref}: {request.title}")
+    if request.merged_as != step.commit:
+        return _hold(Reason.APPROVAL_MISSING, f"{request.ref} was not merged as this commit", _REVERT, about)
+    reviewed = evidence.head_digests.get(request.head)
+    if reviewed != (step.after.digest if step.after else None):
+        message = f"the file in {request.ref} differs from the reviewed head {request.head[:12]}"
+        return _hold(Reason.APPROVAL_STALE, message, "bring the branch up to date, have it reviewed again", about)
+    if request.unproven_authors and not policy.allow_self:
+        commits = ", ".join(commit[:12] for commit in request.unproven_authors[:3])
+        message = f"nobody proved to have written {commits}, so whoever merged it may have approved their own work"
+        return _hold(Reason.SELF_APPROVAL, message, "sign the commits of the pull request", about)
+    return _count(policy, request, about)
+
+
+def _count(policy: ApprovalSpec, request: ChangeRequest, about: tuple[str, ...]) -> _Granted | GateResult:
+    """Count the people who approved: each once, no bot, no author, of those who may."""
+    said = [review for review in request.reviews if review.decision is Decision.APPROVED]
+    fresh = [review.person for review in said if review.head == request.head]
+    withdrawn = {r.person.id for r in request.reviews if r.decision is not Decision.APPROVED}
+    people = {person.id: person for person in (*fresh, *([request.merged_by] if request.merged_by else []))}
+    humans = [p for p in people.values() if not p.bot and p.id not in withdrawn]
+    others = [p for p in humans if policy.allow_self or not _same_person(p, request.authors)]
+    allowed = [p for p in others if policy.from_ is None or _named(p, policy.from_)]
+    if len(allowed) >= policy.required:
+        return _Granted(request.ref, tuple(sorted(p.id for p in allowed)))
+    missing = f"{request.ref} has {len(allowed)} of {policy.required} approvals that count"
+    if len(others) > len(allowed):
+        names = ", ".join(p.name for p in others if p not in allowed)
+        rule = ", ".join(policy.from_ or ())
+        message = f"{missing}: {names} may not approve here, only {rule}"
+        return _hold(Reason.APPROVER_NOT_ALLOWED, message, "have somebody named there approve", about)
+    if len(humans) > len(others):
+        names = ", ".join(p.name for p in humans if p not in others)
+        return _hold(Reason.SELF_APPROVAL, f"{missing}: {names} had a hand in the change", _HOW, about)
+    if len(said) > len(fresh):
+        message = f"{missing}: a review is of an older head than {request.head[:12]}"
+        return _hold(Reason.APPROVAL_STALE, message, "have the last head reviewed", about)
+    return _hold(Reason.APPROVAL_MISSING, missing, _HOW, about)
+
+
+def _same_person(person: Person, others: Iterable[Person]) -> bool:
+    return any(person.id == other.id or _folded(person.names) & _folded(other.names) for other in others)
+
+
+def _named(person: Person, names: Iterable[str]) -> bool:
+    return bool(_folded((*person.names, person.id)) & _folded(names))
+
+
+def _folded(names: Iterable[str]) -> set[str]:
+    return {name.casefold() for name in names}
+
+
+def _hold(reason: Reason, message: str, hint: str, evidence: tuple[str, ...] = ()) -> GateResult:
+    return GateResult(Gate.APPROVAL, Verdict.HELD, reason, message, evidence, hint)
+
+
+def _told(step: Step, word: _Granted | GateResult) -> str:
+    short = step.commit[:12]
+    if isinstance(word, GateResult):
+        return f"{short} changed no field"
+    if not word.request:
+        return f"{short} needed no approval"
+    return f"{short}: {word.request}, approved by {', '.join(word.approvers)}"
+
+
+def _standing(state: _State) -> str:
+    short = (state.commit or "")[:12]
+    if state.approvers:
+        return f"{state.request or short}, approved by {', '.join(state.approvers)}"
+    return f"{state.request or short}, no approval needed"
+
+
+def _differing(one: Mapping[str, object], other: Mapping[str, object]) -> set[str]:
+    return {name for name in {*one, *other} if one.get(name) != other.get(name)}
+
+
+def _fields(declaration: Declaration) -> dict[str, object]:
+    """A declaration's leaves by dotted path; a list is one leaf."""
+    leaves: dict[str, object] = {}
+
+    def walk(prefix: str, value: object) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk(f"{prefix}.{key}" if prefix else str(key), inner)
+        else:
+            leaves[prefix] = value
+
+    walk("", declaration.model_dump(by_alias=True))
+    return leaves

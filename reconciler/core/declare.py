@@ -20,7 +20,8 @@ from reconciler.core.yamltree import Ambiguous, Malformed, Path, Problem, Span, 
 from reconciler.model import Digest, EnvironmentName, RunId
 
 FOLDER = "environments"
-RESERVED = frozenset({"policy.yaml"})
+POLICY = "policy.yaml"
+"""Reserved for the rules that are common to all environments."""
 MAX_NAME = 200
 """Characters of an environment's name; it becomes part of file names and metrics."""
 
@@ -140,7 +141,7 @@ def environment_name(path: str) -> EnvironmentName | None:
     if path.endswith(".yml"):
         problem = Problem(f"{FOLDER}/{path}", 1, 1, "", "the ending .yml", "the ending .yaml", "rename the file")
         raise Malformed((problem,))
-    if not path.endswith(".yaml") or path in RESERVED:
+    if not path.endswith(".yaml") or path == POLICY:
         return None
     name = path.removesuffix(".yaml")
     if len(name) > MAX_NAME or not all(_SEGMENT.fullmatch(part) for part in name.split("/")):

@@ -2,7 +2,7 @@
 
 One document in UTF-8; mappings, lists and scalars only. Refused while the events come in, before
 anything is built: anchors, aliases, tags, merge keys, duplicate keys, depth, size. Plain scalars mean
-what they look like: `true`, `false`, `null`, a plain decimal, or text. Whatever YAML 1.1 would read as
+what they look like: `true`, `false`, `null`, a plain decimal number, or text. Whatever YAML 1.1 would read as
 something else again (`012`, `1_2`, `1e9`, `12:34:56`, `yes`, a date) comes out as `Ambiguous`, which
 no schema accepts, so that nobody's typing error becomes a number.
 """
@@ -24,6 +24,7 @@ Path = tuple[str | int, ...]
 Value = object
 
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
+_FRACTION = re.compile(r"-?(?:0|[1-9][0-9]{0,18})\.[0-9]{1,18}")
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _RESOLVERS = yaml.SafeLoader.yaml_implicit_resolvers
 
@@ -216,10 +217,12 @@ class _Builder:
             return text == "true"
         if kind == "int" and _DECIMAL.fullmatch(text):
             return int(text)
+        if kind == "float" and _FRACTION.fullmatch(text):
+            return float(text)
         return Ambiguous(text, kind)
 
     def _complain(self, event: yaml.Event, path: Path, found: str, wanted: str) -> None:
-        mark = event.start_mark
+        mark = _mark(event)
         self._problems.append(Problem(self._file, mark.line + 1, mark.column + 1, dotted(path), found, wanted))
 
 
@@ -232,8 +235,15 @@ def dotted(path: Path) -> str:
 
 
 def _span(start: yaml.Event, end: yaml.Event) -> Span:
-    mark = start.start_mark
+    mark = _mark(start)
+    assert end.end_mark is not None
     return Span(mark.line + 1, mark.column + 1, mark.index, end.end_mark.index)
+
+
+def _mark(event: yaml.Event) -> yaml.error.Mark:
+    mark = event.start_mark
+    assert mark is not None
+    return mark  # type: ignore[return-value]  # the C parser's mark has the same three numbers
 
 
 def _kind(text: str) -> str:

@@ -1,0 +1,203 @@
+"""All declarations at the tip of the tracked branch, kept current by reading only what changed.
+
+It leaves the reading of one file to `core.declare` and every verdict to the gates. Events only wake:
+`refresh` compares the remote's tip with the one it knows, and says which environments differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reconciler.bounds import Bounds
+from reconciler.core.declare import FOLDER, POLICY, Reading, environment_name, read
+from reconciler.core.yamltree import MAX_BYTES, Malformed, Problem
+from reconciler.errors import PolicyDenied, Reason
+from reconciler.model import BlobId, CommitId, Digest, EnvironmentName, TreeEntry
+from reconciler.ports import Repository
+
+_REGULAR = frozenset({"100644", "100755"})
+_KINDS = {"120000": "a symbolic link", "160000": "a submodule"}
+NO_DIGEST = Digest("0" * 64)
+"""Of a file that has no bytes to judge; equals the digest of no content."""
+_ONE_BY_ONE = 20
+"""Up to so many changed paths, each is looked up alone; above, the whole folder is listed once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One environment file at the tip. `rivals` are environments that declare an overlapping target path."""
+
+    environment: EnvironmentName
+    path: str
+    tip: CommitId
+    reading: Reading | None
+    """None: the file is gone."""
+    rivals: tuple[EnvironmentName, ...] = ()
+    rewritten: str = ""
+    """Why the branch may not be followed; empty when it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """One consistent state of all declarations; replaced as a whole, so that readers never see half of a move."""
+
+    tip: CommitId
+    files: Mapping[EnvironmentName, tuple[str, Reading]]
+    rivals: Mapping[EnvironmentName, tuple[EnvironmentName, ...]]
+    misnamed: Mapping[str, Problem]
+    policy: Reading | None
+
+
+class Catalog:
+    """The declarations, by environment. One thread refreshes; any thread reads."""
+
+    def __init__(self, repository: Repository, bounds: Bounds) -> None:
+        self._repository = repository
+        self._bounds = bounds
+        self._view: _View | None = None
+        self.rewritten = ""
+        """Why the branch may not be followed, for people; while set, every environment holds."""
+
+    @property
+    def tip(self) -> CommitId | None:
+        """The commit that the declarations were read at; None before the first refresh."""
+        return self._view.tip if self._view else None
+
+    @property
+    def environments(self) -> tuple[EnvironmentName, ...]:
+        """Every environment that is declared, in order of name."""
+        return tuple(sorted(self._view.files)) if self._view else ()
+
+    @property
+    def misnamed(self) -> tuple[Problem, ...]:
+        """Files that look like declarations but whose names can't be environments'."""
+        return tuple(self._view.misnamed[path] for path in sorted(self._view.misnamed)) if self._view else ()
+
+    def get(self, environment: EnvironmentName) -> Declared:
+        """What is declared for one environment, also when its file is gone."""
+        view = self._view
+        assert view is not None
+        path, reading = view.files.get(environment, (f"{environment}.yaml", None))
+        if reading is not None and view.policy is not None:
+            reading = view.policy
+        return Declared(environment, path, view.tip, reading, view.rivals.get(environment, ()), self.rewritten)
+
+    def refresh(self, tip: CommitId) -> frozenset[EnvironmentName]:
+        """Move to `tip`, already fetched, and return the environments whose declaration changed.
+
+        Raises:
+            ReconcilerError: The repository can't be read; what was known before stays in force.
+        """
+        before = self._view
+        if before and tip == before.tip:
+            return frozenset()
+        entries = self._entries(tip)
+        misnamed, named = _by_environment(entries)
+        readings = self._read(named)
+        files = dict(before.files) if before else {}
+        for name, (path, reading) in readings.items():
+            if reading is None:
+                files.pop(name, None)
+            else:
+                files[name] = (path, reading)
+        self._bound(tip, len(files))
+        kept = {path: problem for path, problem in (before.misnamed if before else {}).items() if path not in entries}
+        policy = _policy(entries) if POLICY in entries else before.policy if before else None
+        self._view = view = _View(tip, files, rivals(files), {**kept, **misnamed}, policy)
+        return frozenset(readings) | _differences(before, view)
+
+    def _bound(self, tip: CommitId, count: int) -> None:
+        if count > self._bounds.environments:
+            raise PolicyDenied(
+                Reason.INVALID_DECLARATION,
+                f"commit {tip[:12]} declares {count} environments, more than the allowed {self._bounds.environments}",
+                "raise bounds.environments in the settings if there are meant to be so many",
+            )
+
+    def _entries(self, tip: CommitId) -> Mapping[str, TreeEntry | None]:
+        """What may differ from the known state: all of it at first, later only the changed paths."""
+        if self._view is None:
+            return self._repository.tree(tip)
+        paths = self._repository.changed_paths(self._view.tip, tip)
+        if len(paths) > _ONE_BY_ONE:
+            tree = self._repository.tree(tip)
+            return {path: tree.get(path) for path in paths}
+        return {path: self._repository.entry(tip, path) for path in paths}
+
+    def _read(
+        self, named: Mapping[EnvironmentName, tuple[str, TreeEntry | None]]
+    ) -> dict[EnvironmentName, tuple[str, Reading | None]]:
+        wanted = [entry.blob for _, entry in named.values() if entry and entry.mode in _REGULAR]
+        contents = self._repository.read_blobs(wanted, MAX_BYTES)
+        return {
+            name: (path, read_entry(path, entry, contents) if entry else None) for name, (path, entry) in named.items()
+        }
+
+
+def read_entry(path: str, entry: TreeEntry, contents: Mapping[BlobId, bytes | None]) -> Reading:
+    """One path of a commit as a reading; what is not a regular, small file is a problem of that file."""
+    file = f"{FOLDER}/{path}"
+    if entry.mode not in _REGULAR:
+        found = _KINDS.get(entry.mode, f"an entry of mode {entry.mode}")
+        return Reading(file, NO_DIGEST, None, (Problem(file, 1, 1, "", found, "a regular file"),))
+    data = contents.get(entry.blob)
+    if data is None:
+        found = f"more than {MAX_BYTES} bytes"
+        return Reading(file, NO_DIGEST, None, (Problem(file, 1, 1, "", found, f"at most {MAX_BYTES} bytes"),))
+    return read(file, data)
+
+
+def rivals(
+    files: Mapping[EnvironmentName, tuple[str, Reading]],
+) -> dict[EnvironmentName, tuple[EnvironmentName, ...]]:
+    """Environments whose target paths are the same, or one inside another."""
+    places = sorted(
+        (reading.declaration.target.path + "/", name) for name, (_, reading) in files.items() if reading.declaration
+    )
+    found: dict[EnvironmentName, set[EnvironmentName]] = {}
+    outer: list[tuple[str, EnvironmentName]] = []
+    for place, name in places:
+        while outer and not place.startswith(outer[-1][0]):
+            outer.pop()
+        for _, other in outer:
+            found.setdefault(name, set()).add(other)
+            found.setdefault(other, set()).add(name)
+        outer.append((place, name))
+    return {name: tuple(sorted(others)) for name, others in found.items()}
+
+
+def _differences(before: _View | None, after: _View) -> frozenset[EnvironmentName]:
+    """Environments that the move concerns although their own file did not change."""
+    if before is None:
+        return frozenset()
+    if before.policy != after.policy:
+        return frozenset(after.files)
+    names = {*before.rivals, *after.rivals}
+    return frozenset(name for name in names if before.rivals.get(name) != after.rivals.get(name))
+
+
+def _policy(entries: Mapping[str, TreeEntry | None]) -> Reading | None:
+    """A policy that this version can't read is no policy to ignore: every environment holds while it is there."""
+    if entries[POLICY] is None:
+        return None
+    wanted = "no policy file: this version has none, and does not pass over rules that it can't read"
+    problem = Problem(f"{FOLDER}/{POLICY}", 1, 1, "", "a policy file", wanted, "remove it, or upgrade")
+    return Reading(problem.file, NO_DIGEST, None, (problem,))
+
+
+def _by_environment(
+    entries: Mapping[str, TreeEntry | None],
+) -> tuple[dict[str, Problem], dict[EnvironmentName, tuple[str, TreeEntry | None]]]:
+    misnamed: dict[str, Problem] = {}
+    named: dict[EnvironmentName, tuple[str, TreeEntry | None]] = {}
+    for path, entry in entries.items():
+        try:
+            name = environment_name(path)
+        except Malformed as malformed:
+            if entry is not None:
+                misnamed[path] = malformed.problems[0]
+            continue
+        if name is not None:
+            named[name] = (path, entry)
+    return misnamed, named

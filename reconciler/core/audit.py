@@ -1,8 +1,0 @@
-"""placeholder"""
-
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    seq: int

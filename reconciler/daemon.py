@@ -1,0 +1,184 @@
+"""The long-running loop: triggers → due queue → bounded workers.
+
+Events only wake; each pass reads everything anew, so a lost, doubled or false event costs nothing but one
+poll. One thread looks at the repository, one schedules, a fixed number works; an environment is worked on
+by one of them at a time. Stopping lets passes under way end; one that does not end in time is left at a
+named step, which the next start mends like any crash.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from random import Random
+
+from watchfiles import watch
+
+from reconciler.core.schedule import DueQueue, retry_delay
+from reconciler.errors import ReconcilerError
+from reconciler.model import EnvironmentName
+from reconciler.ports import Clock
+from reconciler.runner import Runner
+from reconciler.tracker import Tracker
+
+WATCH_STEP_MS = 50
+"""Milliseconds between two looks of the watcher at its queue; 5 would cost five times the idle CPU."""
+WATCH_DEBOUNCE_MS = 100
+"""Milliseconds for which changes are gathered: a push touches several files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often and how wide. Seconds, but for `workers`."""
+
+    poll: float
+    drift: float
+    stop: float
+    workers: int
+
+
+class Daemon:
+    """Drives every environment until it is told to stop."""
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        runner: Runner,
+        pace: Pace,
+        clock: Clock,
+        random: Random,
+        watched: Callable[[], Iterable[Path]],
+        trouble: Callable[[Exception | None], None],
+    ) -> None:
+        """Prepare; nothing starts yet.
+
+        Args:
+            tracker: Says which environments are due after a look at the repository.
+            runner: Runs one pass.
+            pace: How often and how wide.
+            clock: For due times.
+            random: Spreads retries.
+            watched: Local folders whose changes mean "look now"; asked once.
+            trouble: Told when the repository is out of reach, and with None when it is back.
+        """
+        self._tracker = tracker
+        self._runner = runner
+        self._pace = pace
+        self._clock = clock
+        self._random = random
+        self._watched = watched
+        self._trouble = trouble
+        self._look_now = threading.Event()
+        self._stopping = threading.Event()
+        self._changed = threading.Condition()
+        self._due = DueQueue()
+        self._running: set[str] = set()
+        self._again: set[str] = set()
+        self._jobs: SimpleQueue[EnvironmentName | None] = SimpleQueue()
+
+    def run(self) -> bool:
+        """Work until `stop` is called; returns whether every pass ended in time."""
+        workers = [self._thread(self._work, f"worker-{n}") for n in range(self._pace.workers)]
+        self._thread(self._poll, "poll")
+        self._thread(self._watch, "watch")
+        self._schedule()
+        for _ in workers:
+            self._jobs.put(None)
+        deadline = self._clock.monotonic() + self._pace.stop
+        for worker in workers:
+            worker.join(max(0.0, deadline - self._clock.monotonic()))
+        return not any(worker.is_alive() for worker in workers)
+
+    def stop(self) -> None:
+        """Ask the loop to end; returns at once. Safe in a signal handler and from any thread."""
+        self._stopping.set()
+        self._look_now.set()
+
+    def wake(self) -> None:
+        """Look at the repository and at every environment that waits for a retry, now."""
+        self._look_now.set()
+
+    def _thread(self, body: Callable[[], None], name: str) -> threading.Thread:
+        thread = threading.Thread(target=body, name=name, daemon=True)
+        thread.start()
+        return thread
+
+    # --- triggers --------------------------------------------------------------------------------
+
+    def _poll(self) -> None:
+        """Look at the repository at each poll and whenever woken."""
+        while not self._stopping.is_set():
+            self._look_now.clear()
+            self._look()
+            self._look_now.wait(self._pace.poll * (0.9 + 0.2 * self._random.random()))
+
+    def _look(self) -> None:
+        try:
+            due = self._tracker.look()
+        except ReconcilerError as error:
+            self._trouble(error)
+            return
+        except Exception as error:  # noqa: BLE001 - the poll must outlive any single look
+            self._trouble(error)
+            return
+        self._trouble(None)
+        now = self._clock.monotonic()
+        with self._changed:
+            for environment in due | self._runner.asked_for():
+                self._due.put(environment, now)
+            self._changed.notify()
+
+    def _watch(self) -> None:
+        paths = [path for path in self._watched() if path.is_dir()]
+        if not paths:
+            return
+        for _ in watch(
+            *paths,
+            stop_event=self._stopping,
+            step=WATCH_STEP_MS,
+            debounce=WATCH_DEBOUNCE_MS,
+            watch_filter=None,
+            raise_interrupt=False,
+        ):
+            self._look_now.set()
+
+    # --- the queue -------------------------------------------------------------------------------
+
+    def _schedule(self) -> None:
+        """Hand what is due to the workers, until told to stop."""
+        with self._changed:
+            while not self._stopping.is_set():
+                now = self._clock.monotonic()
+                while (key := self._due.take(now)) is not None:
+                    self._start(key)
+                next_at = self._due.next_at()
+                self._changed.wait(_TICK if next_at is None else min(_TICK, max(0.0, next_at - now)))
+
+    def _start(self, key: str) -> None:
+        """Give one environment to a worker; one that is being worked on gets another pass afterwards."""
+        if key in self._running:
+            self._again.add(key)
+            return
+        self._running.add(key)
+        self._jobs.put(EnvironmentName(key))
+
+    def _work(self) -> None:
+        while (environment := self._jobs.get()) is not None and not self._stopping.is_set():
+            result = self._runner.run(environment)
+            if result.failures:
+                delay = retry_delay(result.failures, self._pace.poll, self._random.random())
+            else:
+                delay = self._pace.drift * (0.9 + 0.2 * self._random.random())
+            with self._changed:
+                self._running.discard(environment)
+                again = environment in self._again
+                self._again.discard(environment)
+                self._due.put(environment, self._clock.monotonic() + (0.0 if again else delay))
+                self._changed.notify()
+
+
+_TICK = 1.0
+"""Seconds after which a signal is noticed at the latest: a handler can't take the lock to notify."""

@@ -1,0 +1,79 @@
+"""Who descends from whom: one process per new tip, whatever the number of questions asked of it.
+
+A pass over many environments asks for each whether the tip descends from what was last accepted there.
+The ancestors of the tip are held as a set of binary names (some 90 bytes for each commit) and extended by
+the new commits alone when the next tip descends from it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+from reconciler.git.command import Git
+from reconciler.model import CommitId
+
+HISTORY_BYTES = 512 * 1024**2
+"""Most bytes of commit names that are read at once: some six million commits."""
+_ANSWERS = 4096
+"""Answers that are kept about commits other than the tip."""
+
+
+class Ancestry:
+    """Answers for one mirror. Safe to use from several threads."""
+
+    def __init__(self, git: Git) -> None:
+        self._git = git
+        self._lock = threading.Lock()
+        self._tip: CommitId | None = None
+        self._known: set[bytes] = set()
+        self._answers: OrderedDict[tuple[CommitId, CommitId], bool] = OrderedDict()
+
+    def covers(self, tip: CommitId) -> bool:
+        """Whether questions about this tip cost no process."""
+        return self._tip == tip
+
+    def of_tip(self, mirror: Path, old: CommitId, tip: CommitId) -> bool:
+        """Whether the branch's tip is `old` or descends from it.
+
+        Raises:
+            GitFailed: The mirror does not hold the whole history of the tip.
+        """
+        with self._lock:
+            if self._tip != tip:
+                self._advance(mirror, tip)
+            return bytes.fromhex(old) in self._known
+
+    def of_pair(self, mirror: Path, old: CommitId, new: CommitId) -> bool:
+        """The same for any two commits; False when either is unknown. One process, the answer is kept."""
+        with self._lock:
+            if (old, new) in self._answers:
+                self._answers.move_to_end((old, new))
+                return self._answers[old, new]
+        code, _, _ = self._git.ask(mirror, "merge-base", "--is-ancestor", old, new)
+        if code in (0, 1):  # anything else may be otherwise after a fetch
+            with self._lock:
+                self._answers[old, new] = code == 0
+                while len(self._answers) > _ANSWERS:
+                    self._answers.popitem(last=False)
+        return code == 0
+
+    def _advance(self, mirror: Path, tip: CommitId) -> None:
+        """Make `tip` the one that is covered."""
+        if self._tip is None or not self._extend(mirror, self._tip, tip):
+            listing = self._git.local(mirror, "rev-list", tip, "--", limit=HISTORY_BYTES)
+            self._known = {bytes.fromhex(name) for name in listing.decode("ascii").split()}
+        self._tip = tip
+
+    def _extend(self, mirror: Path, known: CommitId, tip: CommitId) -> bool:
+        """Add what is new; False when `tip` does not descend from what is known.
+
+        It does exactly when `known` is the parent of a commit that is reachable from `tip` and not from it.
+        """
+        code, listing, _ = self._git.ask(mirror, "rev-list", "--parents", tip, f"^{known}", "--", limit=HISTORY_BYTES)
+        lines = [line.split() for line in listing.decode("ascii", "replace").splitlines()]
+        if code != 0 or not any(known in parents for _, *parents in lines):
+            return False
+        self._known.update(bytes.fromhex(name) for name, *_ in lines)
+        return True

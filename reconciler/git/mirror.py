@@ -1,0 +1,315 @@
+"""The tracked branch as a port: what its tip is, and what stands at a commit.
+
+A poll that finds nothing new is one `ls-remote` and nothing else; all reading is by object name from the
+local mirror. A read that fails there makes the mirror anew, once, and is tried again: nobody has to mend
+a cache by hand. Which commits count, and what a change means, is judged elsewhere.
+
+What `changes` leaves to the judge: when a branch was merged with its sides swapped, the file may differ
+between `after` and the first change listed. The first change's `before` must be compared with what was
+accepted, and the last one's `after` with what stands at the tip; `changes` alone proves no continuity.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Set
+from pathlib import Path
+from typing import TypeVar
+
+from reconciler.bounds import Bounds
+from reconciler.errors import PolicyDenied, Reason, Transient
+from reconciler.git import objects, remote
+from reconciler.git.ancestry import Ancestry
+from reconciler.git.command import Git, GitFailed
+from reconciler.git.local import LocalMirror
+from reconciler.model import BlobId, Change, Commit, CommitId, TreeEntry
+from reconciler.ports import Trace
+
+_T = TypeVar("_T")
+
+PATH_BYTES = 1024
+"""Bytes that one path of a tree may take on average; with `bounds.environments`, the limit of one listing."""
+COMMITS_KEPT = 1024
+"""Commits kept in memory after reading, of at most `COMMIT_KEPT_BYTES` each."""
+COMMIT_KEPT_BYTES = 16 * 1024
+
+
+class Mirror:
+    """Implements `ports.Repository`. Nothing happens before the first call; safe to use from several threads.
+
+    Args:
+        url: The operator's `repository.url`; may hold credentials for http, which go no further.
+        branch: The tracked branch, without `refs/heads/`.
+        folder: The declarations' folder in the repository.
+        directory: Where mirrors are kept, below the state directory.
+        bounds: Deadlines and limits.
+        trace: Called with `git <command>` right before each process.
+
+    Raises:
+        ValueError: The url, the branch or the folder is not one that may be used.
+    """
+
+    def __init__(self, url: str, branch: str, folder: str, directory: Path, bounds: Bounds, trace: Trace) -> None:
+        self._remote = remote.parse(url)
+        self._branch = remote.check_branch(branch)
+        self._folder = remote.check_folder(folder)
+        self._bounds = bounds
+        self._git = Git(self._remote, bounds, trace)
+        self._local = LocalMirror(directory, self._remote, branch, self._git, bounds)
+        self._nowhere = directory / "none"  # so that `ls-remote` reads no repository's configuration
+        self._ancestry = Ancestry(self._git)
+        self._present: CommitId | None = None
+        self._commits: OrderedDict[CommitId, Commit] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def head(self) -> CommitId | None:
+        """The branch's tip at the remote, for one `ls-remote`. None: there is no such branch.
+
+        Raises:
+            Transient: `RepositoryUnavailable`.
+        """
+        arguments = (*self._remote.options, "--", self._remote.address, f"refs/heads/{self._branch}")
+        listing = self._git.network(self._nowhere, "ls-remote", "--quiet", *arguments, limit=1024**2)
+        tips = remote.tip_of(listing, self._branch)
+        if len(tips) > 1:
+            raise self._unavailable(f"the server names {len(tips)} tips of the branch {self._branch}")
+        return tips[0] if tips else None
+
+    def fetch(self, tip: CommitId) -> None:
+        """Make `tip` and all that it descends from readable below. No network when it already is.
+
+        Raises:
+            Transient: `RepositoryUnavailable`; also when the branch was rewritten since `tip` was read.
+        """
+        if tip == self._present and self._local.exists():
+            return
+        if not remote.is_commit(tip):
+            raise self._unavailable(f"{tip!r} is not the name of a commit")
+        with self._local.exclusive():
+            if not self._holds(tip):
+                self._update(tip)
+                if not self._holds(tip):
+                    raise self._unavailable(f"the branch {self._branch} moved away from {tip} while it was fetched")
+            self._present = tip
+
+    def tree(self, commit: CommitId) -> Mapping[str, TreeEntry]:
+        """Every path under the declarations' folder, relative to it, with its mode.
+
+        When the folder is a symlink, a file or a submodule, that is the only entry, under the empty path.
+
+        Raises:
+            Transient: `RepositoryUnavailable`; also for more than `bounds.environments` files.
+        """
+        limit = self._bounds.environments * PATH_BYTES
+        where = ("--", self._folder) if self._folder else ("--",)
+
+        def read() -> dict[str, TreeEntry]:
+            arguments = ("ls-tree", "-r", "-z", "--full-tree", commit, *where)
+            return dict(objects.tree_entries(self._ask(*arguments, limit=limit), self._folder))
+
+        entries = self._reading(read, commit)
+        if len(entries) > self._bounds.environments:
+            raise self._unavailable(
+                f"{len(entries)} files in {self._folder or 'the repository'} at {commit}, allowed are "
+                f"{self._bounds.environments}",
+                "raise bounds.environments in the settings if this many are meant",
+            )
+        return entries
+
+    def changed_paths(self, old: CommitId, new: CommitId) -> Set[str]:
+        """Paths, relative to the declarations' folder, that differ between two commits; a mode counts.
+
+        Raises:
+            Transient: `RepositoryUnavailable`.
+        """
+        options = ("-r", "-z", "--name-only", "--no-renames", "--ignore-submodules=none", "--no-ext-diff")
+        where = ("--", self._folder) if self._folder else ("--",)
+        limit = 2 * self._bounds.environments * PATH_BYTES
+        listing = self._reading(lambda: self._ask("diff-tree", *options, old, new, *where, limit=limit), old, new)
+        return {objects.relative(objects.text(path), self._folder) for path in listing.split(b"\0")[:-1]}
+
+    def read_blobs(self, blobs: Iterable[BlobId], limit: int) -> Mapping[BlobId, bytes | None]:
+        """Contents in one batch, each hashed against its name. None stands for a blob of more than `limit` bytes.
+
+        Raises:
+            Transient: `RepositoryUnavailable`; also for a name that is no blob's.
+        """
+        return self._reading(lambda: self._batch("blob", tuple(dict.fromkeys(blobs)), limit))
+
+    def is_ancestor(self, old: CommitId, new: CommitId) -> bool:
+        """Whether `new` is `old` or descends from it. False when either is unknown.
+
+        Asked of the fetched tip, any number of questions costs one process together.
+
+        Raises:
+            Transient: `RepositoryUnavailable`.
+        """
+        if not remote.is_commit(old) or not remote.is_commit(new):
+            return False
+        if new == self._present or self._ancestry.covers(new):
+            return self._reading(lambda: self._ancestry.of_tip(self._local.path, old, new), new)
+        return self._ancestry.of_pair(self._local.path, old, new)
+
+    def changes(self, path: str, after: CommitId | None, upto: CommitId) -> tuple[Change, ...]:
+        """First-parent commits in `after..upto` that changed the file, oldest first; from the root for None.
+
+        A merge counts by what it changed against its first parent, whether or not that came from the other
+        side: `--full-history` keeps git from following the side that agrees with the result.
+
+        Raises:
+            Transient: `RepositoryUnavailable`.
+            PolicyDenied: `ApprovalMissing`, for more than `bounds.changes`.
+        """
+        full = f"{self._folder}/{path}" if self._folder else path
+        limit = self._bounds.changes
+        options = ("-z", "--raw", "--no-abbrev", "--no-renames", "--no-notes", "--no-mailmap", "--no-ext-diff")
+        walk = ("--first-parent", "-m", "--full-history", "--topo-order", "--root", f"--max-count={limit + 1}")
+        span = (upto,) if after is None else (upto, f"^{after}")
+        arguments = ("log", *walk, *options, objects.HISTORY_FORMAT, *span, "--", full)
+
+        def read() -> list[Change]:
+            return objects.changes(self._ask(*arguments, limit=(limit + 1) * PATH_BYTES), full)
+
+        found = self._reading(read, upto, *([after] if after else []))
+        if len(found) > limit:
+            raise PolicyDenied(
+                Reason.APPROVAL_MISSING,
+                f"{full} was changed more than {limit} times since it was last accepted",
+                "raise bounds.changes in the settings, so that each of them can be judged",
+            )
+        found.reverse()
+        return tuple(found)
+
+    def commit(self, commit: CommitId) -> Commit:
+        """One commit, as stored.
+
+        Raises:
+            Transient: `RepositoryUnavailable`.
+            PolicyDenied: `ApprovalMissing`, when it is larger than `bounds.commit_bytes`.
+        """
+        with self._lock:
+            if commit in self._commits:
+                self._commits.move_to_end(commit)
+                return self._commits[commit]
+        limit = self._bounds.commit_bytes
+        raw = self._reading(lambda: self._batch("commit", (commit,), limit), commit)[commit]
+        if raw is None:
+            raise PolicyDenied(
+                Reason.APPROVAL_MISSING,
+                f"the commit {commit} is larger than {limit} bytes",
+                "nobody writes such a message by hand: look at it; or raise bounds.commit_bytes",
+            )
+        self._keep({commit: raw})
+        return objects.commit(commit, raw)
+
+    def between(self, base: CommitId, head: CommitId, limit: int) -> tuple[CommitId, ...]:
+        """Commits reachable from `head` and not from `base`; at most `limit` + 1 of them.
+
+        Their contents are read along in one batch: who asks for the range asks for them next.
+
+        Raises:
+            Transient: `RepositoryUnavailable`.
+        """
+        arguments = ("rev-list", f"--max-count={limit + 1}", head, f"^{base}", "--")
+        listing = self._reading(lambda: self._ask(*arguments, limit=(limit + 2) * 80), base, head)
+        names = tuple(CommitId(name) for name in listing.decode("ascii", "replace").split())
+        if len(names) <= min(limit, COMMITS_KEPT):
+            wanted = tuple(name for name in names if name not in self._commits)
+            self._keep(self._reading(lambda: self._batch("commit", wanted, COMMIT_KEPT_BYTES), base, head))
+        return names
+
+    def watched(self) -> tuple[Path, ...]:
+        """Local folders whose changes mean that the branch may have moved; empty for a remote one.
+
+        Each is to be watched by itself, not with what is below it.
+        """
+        try:
+            return remote.watched(self._remote, self._branch)
+        except OSError:  # gone or unreadable: polling says so
+            return ()
+
+    def _holds(self, tip: CommitId) -> bool:
+        """Whether the mirror holds a commit with all its history. No process when it is the last fetched."""
+        last = self._local.tip()
+        if last is None or last == tip:
+            return last == tip
+        if self._ancestry.covers(last):
+            return self._ancestry.of_tip(self._local.path, tip, last)
+        return self._ancestry.of_pair(self._local.path, tip, last)
+
+    def _update(self, tip: CommitId) -> None:
+        """Fetch into the mirror that is there; into a new one when there is none, or this one won't do."""
+        if self._local.exists():
+            try:
+                self._local.update()
+            except GitFailed:  # the remote's no, or a broken mirror: a new one tells
+                pass
+            else:
+                return
+        self._replace(tip)
+
+    def _replace(self, tip: CommitId) -> None:
+        self._present = None
+        self._local.replace("sha1" if len(tip) == 40 else "sha256")
+
+    def _reading(self, read: Callable[[], _T], *needed: CommitId) -> _T:
+        """Read; after a failure mend the mirror and read once more."""
+        generation = self._local.generation
+        for commit in needed:
+            if not remote.is_commit(commit):
+                raise self._unavailable(f"{commit!r} is not the name of a commit")
+        try:
+            return read()
+        except GitFailed as failure:
+            self._mend(generation, needed, failure)
+        return read()
+
+    def _mend(self, generation: int, needed: tuple[CommitId, ...], failure: GitFailed) -> None:
+        """Make the mirror anew, unless somebody just did, or the failure is that a commit is none of the branch's."""
+        with self._local.exclusive():
+            if self._local.generation != generation:
+                return
+            tip = self._present or self._local.tip()
+            if tip is None:
+                raise self._unavailable("nothing of it was fetched yet")
+            for commit in needed:
+                if self._is_foreign(commit, tip):
+                    raise self._unavailable(f"{commit} is not in the history of {self._branch}") from failure
+            self._replace(tip)
+
+    def _is_foreign(self, commit: CommitId, tip: CommitId) -> bool:
+        """Whether the mirror knows its history well enough to say that a commit is not in it."""
+        try:
+            return not self._ancestry.of_tip(self._local.path, commit, tip)
+        except GitFailed:
+            return False
+
+    def _ask(self, *arguments: str, limit: int) -> bytes:
+        return self._git.local(self._local.path, *arguments, limit=limit)
+
+    def _batch(self, kind: str, names: tuple[_Name, ...], limit: int) -> dict[_Name, bytes | None]:
+        """Objects by name through one `cat-file --batch`; None for the larger ones."""
+        found: dict[str, bytes | None] = {}
+        if names:
+            batch = objects.Batch(kind, limit, found.__setitem__)
+            wanted = "".join(f"{name}\n" for name in names).encode("ascii")
+            self._git.local(self._local.path, "cat-file", "--batch", stdin=wanted, sink=batch.feed)
+        if any(name not in found for name in names):
+            raise GitFailed("the local mirror: git cat-file left out an object")
+        return {name: found[name] for name in names}
+
+    def _keep(self, raw: Mapping[CommitId, bytes | None]) -> None:
+        """Remember commits; what a name stands for never changes."""
+        with self._lock:
+            for name, content in raw.items():
+                if content is not None and len(content) <= COMMIT_KEPT_BYTES:
+                    self._commits[name] = objects.commit(name, content)
+            while len(self._commits) > COMMITS_KEPT:
+                self._commits.popitem(last=False)
+
+    def _unavailable(self, what: str, hint: str = "the next poll looks again") -> Transient:
+        return Transient(Reason.REPOSITORY_UNAVAILABLE, f"{self._remote.address}: {what}", hint)
+
+
+_Name = TypeVar("_Name", BlobId, CommitId)

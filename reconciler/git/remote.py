@@ -1,0 +1,176 @@
+"""What the operator may name as the repository, and what git is given in its place.
+
+A local path, `file://`, `ssh://`, `[user@]host:path`, `https://`, and `http://` when the operator writes
+exactly that. Everything else is refused before git sees it: transports that run commands (`ext::`,
+`fd::`), values that begin with `-`, host names that ssh would take for an option. Credentials leave the
+address here, so that they reach neither an argument list nor a message.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from reconciler.model import CommitId
+
+_SCP = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._-]*@)?(?:[A-Za-z0-9_][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]):[^-\s:][^\s]*")
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*|[0-9A-Fa-f:.]+")
+_BRANCH_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$)")
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """Where the tracked branch is read from."""
+
+    address: str
+    """What git is given: without credentials."""
+    protocol: str
+    """The only transport that git may use: `file`, `ssh`, `http` or `https`."""
+    path: Path | None = None
+    """The repository's place when it is on this machine."""
+    authorization: str | None = field(default=None, repr=False)
+    """The value of an HTTP `Authorization` header. Secret."""
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What `ls-remote` and `fetch` need beside the address.
+
+        Git serves a repository of another user only to those who trust it; the operator who named this
+        path does. The fixed text is run by a shell, which is why the path is no part of it.
+        """
+        return ("--upload-pack=git -c safe.directory=* upload-pack",) if self.protocol == "file" else ()
+
+
+def parse(url: str) -> Remote:
+    """Read the operator's `repository.url`.
+
+    Raises:
+        ValueError: It is none of the allowed forms; the message shows no credentials.
+    """
+    if not url or url.startswith("-") or any(not c.isprintable() for c in url) or "\\" in url:
+        raise ValueError("repository.url: empty, begins with -, or holds characters that can't be printed")
+    scheme, found, _ = url.partition("://")
+    if found:
+        return _with_scheme(scheme, url)
+    if "::" in url.split("/", 1)[0]:
+        raise ValueError(f"repository.url: the transport {url.split('::', 1)[0]}:: is not allowed; {_ALLOWED}")
+    if ":" in url.split("/", 1)[0]:
+        if not _SCP.fullmatch(url):
+            raise ValueError("repository.url: not of the form user@host:path")
+        return Remote(url, "ssh")
+    return _on_this_machine(Path(url))
+
+
+def check_branch(branch: str) -> str:
+    """The branch as given, when git would take it for the name of one (git-check-ref-format).
+
+    Raises:
+        ValueError: It is not a branch's name.
+    """
+    bad = not branch or branch[0] in "-/." or branch[-1] in "/." or branch == "@" or _BRANCH_FORBIDDEN.search(branch)
+    if bad or not branch.isprintable():
+        raise ValueError(f"repository.branch: {branch!r} is not the name of a branch")
+    return branch
+
+
+def check_folder(folder: str) -> str:
+    """The declarations' folder without slashes at its ends; empty for the repository's root.
+
+    Raises:
+        ValueError: It leaves the repository, or can't be printed.
+    """
+    inner = "" if folder == "." else folder.rstrip("/")
+    parts = inner.split("/") if inner else []
+    if any(part in ("", ".", "..") for part in parts) or not inner.isprintable():
+        raise ValueError(f"repository.path: {folder!r} is not a plain relative path")
+    return inner
+
+
+def is_commit(text: str) -> bool:
+    """Whether this is the full name of an object, in SHA-1 or SHA-256."""
+    return _COMMIT.fullmatch(text) is not None
+
+
+def tip_of(listing: bytes, branch: str) -> tuple[CommitId, ...]:
+    """What `ls-remote` said of exactly this branch. It matches tails, so other references come along."""
+    tips = set()
+    for line in listing.decode("utf-8", "replace").split("\n"):
+        name, _, reference = line.partition("\t")
+        if reference == f"refs/heads/{branch}" and is_commit(name):
+            tips.add(CommitId(name))
+    return tuple(tips)
+
+
+def watched(remote: Remote, branch: str) -> tuple[Path, ...]:
+    """Folders on this machine in which something changes when the branch moves; each is watched by itself."""
+    home = _git_directory(remote.path) if remote.path else None
+    if home is None:
+        return ()
+    folder = home / "refs" / "heads"
+    folders = [home, home / "reftable", folder]
+    for part in branch.split("/")[:-1]:
+        folder = folder / part
+        folders.append(folder)
+    return tuple(place for place in folders if place.is_dir())
+
+
+_ALLOWED = "allowed are a local path, file://, ssh://, user@host:path, https:// and http://"
+
+
+def _with_scheme(scheme: str, url: str) -> Remote:
+    if scheme not in ("file", "ssh", "http", "https"):
+        raise ValueError(f"repository.url: the transport {scheme}:// is not allowed; {_ALLOWED}")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError(f"repository.url: not a well-formed {scheme}:// address") from None
+    if parts.query or parts.fragment or " " in url:
+        raise ValueError("repository.url: a query, a fragment or a space is not allowed")
+    if scheme == "file":
+        if parts.netloc not in ("", "localhost"):
+            raise ValueError("repository.url: file:// names no host; write file:///path")
+        return _on_this_machine(Path(unquote(parts.path)))
+    if not parts.hostname or not _HOST.fullmatch(parts.hostname) or not parts.path.strip("/"):
+        raise ValueError(f"repository.url: {scheme}:// needs a host and a path")
+    return _ssh(parts, url) if scheme == "ssh" else _http(parts, port)
+
+
+def _ssh(parts: SplitResult, url: str) -> Remote:
+    if parts.password is not None:
+        raise ValueError("repository.url: ssh takes no password in an address; use a key")
+    if parts.username is not None and not _USER.fullmatch(parts.username):
+        raise ValueError("repository.url: not a user name in front of the @")
+    return Remote(url, "ssh")
+
+
+def _http(parts: SplitResult, port: int | None) -> Remote:
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    address = f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
+    if parts.username is None and parts.password is None:
+        return Remote(address, parts.scheme)
+    pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+    return Remote(address, parts.scheme, None, "Basic " + base64.b64encode(pair.encode()).decode())
+
+
+def _on_this_machine(path: Path) -> Remote:
+    absolute = path.absolute()
+    return Remote(str(absolute), "file", absolute)
+
+
+def _git_directory(path: Path) -> Path | None:
+    """Where a repository keeps its references: itself when bare, `.git`, or what a gitfile points at."""
+    inner = path / ".git"
+    if inner.is_file():
+        text = inner.read_text(encoding="utf-8", errors="replace")
+        inner = path / text.removeprefix("gitdir:").strip() if text.startswith("gitdir:") else inner
+    home = inner if inner.is_dir() else path
+    common = home / "commondir"  # a linked worktree shares the references of its main repository
+    if common.is_file():
+        home = home / common.read_text(encoding="utf-8", errors="replace").strip()
+    return home.resolve() if (home / "HEAD").is_file() else None

@@ -1,0 +1,104 @@
+"""Where an environment lives now, and what is there: read anew in each pass, believed for nothing longer.
+
+An environment lives where its last *accepted* declaration put it. What the tip declares may not be
+approved yet, so its target is looked at only when nothing was accepted before, or after it was approved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from reconciler.catalog import Declared as DeclaredFile
+from reconciler.catalog import read_entry
+from reconciler.core.declare import Declaration, Reading
+from reconciler.core.yamltree import MAX_BYTES
+from reconciler.errors import PolicyDenied, Reason
+from reconciler.model import Accepted, CommitId, EnvironmentName, Observation, TreeEntry
+from reconciler.pipeline.world import World
+from reconciler.ports import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The target, what is on it, and the declaration that put it there."""
+
+    target: Target
+    path: str
+    observed: Observation
+    accepted: Accepted | None
+    reading: Reading | None
+    """The file as it was when it was accepted; None before that, or when this history does not hold it."""
+
+
+def find_home(world: World, file: DeclaredFile) -> Home | None:
+    """Observe the environment where it lives; None when no declaration tells where that is.
+
+    Raises:
+        ReconcilerError: The target is not allowed or out of reach.
+    """
+    remembered = world.store.accepted(file.environment)
+    reading = _accepted_reading(world, file, remembered) if remembered else None
+    told = reading or file.reading
+    if told is None or told.declaration is None:
+        return None
+    declaration = told.declaration
+    target = target_of(world, file.environment, declaration)
+    observed = target.observe()
+    accepted = observed.accepted or remembered
+    if accepted and accepted != remembered:
+        reading = _accepted_reading(world, file, accepted)
+    return Home(target, declaration.target.path, observed, accepted, reading)
+
+
+def move_home(world: World, file: DeclaredFile, home: Home | None, declaration: Declaration) -> Home:
+    """The target of an approved declaration: the same place, or a new one where the declaration moved.
+
+    Raises:
+        ReconcilerError: The target is not allowed or out of reach.
+    """
+    target = target_of(world, file.environment, declaration)
+    if home is not None and home.path == declaration.target.path:
+        return replace(home, target=target)
+    observed = target.observe()
+    accepted = observed.accepted or (home.accepted if home else None)
+    return Home(target, declaration.target.path, observed, accepted, home.reading if home else None)
+
+
+def target_of(world: World, environment: EnvironmentName, declaration: Declaration) -> Target:
+    """The target that a declaration names.
+
+    Raises:
+        PolicyDenied: `TargetNotAllowed`.
+    """
+    targets = world.targets.get(declaration.target.type)
+    if targets is None:
+        raise PolicyDenied(
+            Reason.TARGET_NOT_ALLOWED,
+            f"targets of type {declaration.target.type!r} are not set up here",
+            "name the type under targets: in the settings",
+        )
+    return targets.target(environment, declaration)
+
+
+def reading_at(world: World, file: DeclaredFile, commit: CommitId) -> Reading | None:
+    """The environment's file at a commit; None when absent there."""
+    return reading_of(world, file, world.repository.entry(commit, file.path))
+
+
+def reading_of(world: World, file: DeclaredFile, entry: TreeEntry | None) -> Reading | None:
+    """The environment's file as one tree holds it; None when absent there."""
+    if entry is None:
+        return None
+    return read_entry(file.path, entry, world.repository.read_blobs([entry.blob], MAX_BYTES))
+
+
+def _accepted_reading(world: World, file: DeclaredFile, accepted: Accepted) -> Reading | None:
+    """The very bytes that an accepted record names; None when this history does not hold them."""
+    if file.reading and file.reading.digest == accepted.declaration and accepted.commit == file.tip:
+        return file.reading
+    if not world.repository.is_ancestor(accepted.commit, file.tip):
+        return None
+    if file.reading and file.reading.digest == accepted.declaration and file.reading.declaration:
+        return file.reading
+    reading = reading_at(world, file, accepted.commit)
+    return reading if reading and reading.digest == accepted.declaration and reading.declaration else None

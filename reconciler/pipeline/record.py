@@ -1,0 +1,174 @@
+"""What a pass says of its environment: status and attempt, built from what was seen and judged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from reconciler.catalog import Declared as DeclaredFile
+from reconciler.core.approve import Approval
+from reconciler.errors import Reason, ReconcilerError
+from reconciler.model import (
+    Accepted,
+    Action,
+    Attempt,
+    Declared,
+    GateResult,
+    Health,
+    Observation,
+    Outcome,
+    Status,
+    Sync,
+)
+from reconciler.pipeline.gates import Gates
+from reconciler.pipeline.home import Home
+
+
+def declared(file: DeclaredFile, home: Home | None, gates: Gates | None) -> Declared:
+    """The commit that last changed the file, and what the file says."""
+    accepted = home.accepted if home else None
+    unchanged = accepted.commit if accepted else file.tip
+    commit = gates.changes[-1].commit if gates and gates.changes else unchanged
+    declaration = file.reading.declaration if file.reading else None
+    if declaration is None:
+        return Declared(commit)
+    return Declared(commit, declaration.run_id, declaration.sha256)
+
+
+def attempt(file: DeclaredFile, home: Home | None, gates: Gates | None, now: datetime) -> Attempt:
+    """A try at what the tip declares."""
+    return Attempt(
+        environment=file.environment,
+        action=Action.DEPLOY,
+        declared=declared(file, home, gates),
+        before=home.observed.live if home else None,
+        started=now,
+        gates=gates.results() if gates else (),
+    )
+
+
+def attempt_at(action: Action, approval: Approval, home: Home, gates: Gates, token: int, now: datetime) -> Attempt:
+    """A try at what was approved, with all that it rests on."""
+    return Attempt(
+        environment=approval.environment,
+        action=action,
+        declared=Declared(approval.commit, approval.run_id, approval.sha256),
+        before=home.observed.live,
+        started=now,
+        request=approval.request,
+        approvers=approval.approvers,
+        gates=gates.results(),
+        token=token,
+    )
+
+
+def ended(attempt: Attempt, outcome: Outcome, now: datetime, result: GateResult | None = None) -> Attempt:
+    """The attempt with its outcome, and the gate that stopped it, if one did."""
+    return replace(
+        attempt,
+        finished=now,
+        outcome=outcome,
+        reason=result.reason if result else None,
+        message=result.message if result else "",
+    )
+
+
+def converged(
+    file: DeclaredFile, home: Home, gates: Gates, approval: Approval, previous: Status | None, now: datetime
+) -> Status:
+    """Declared and live are one."""
+    live = home.observed.live
+    return _since(
+        Status(
+            environment=file.environment,
+            sync=Sync.SYNCED,
+            health=_health(home.observed),
+            reason=None,
+            message=f"{live.id} is live" if live else "nothing is live",
+            hint="",
+            declared=Declared(approval.commit, approval.run_id, approval.sha256),
+            live=live,
+            live_since=home.observed.live_since,
+            gates=gates.results(),
+            drift=home.observed.drift,
+            request=approval.request,
+            approvers=approval.approvers,
+        ),
+        previous,
+        now,
+    )
+
+
+def held(
+    file: DeclaredFile,
+    home: Home | None,
+    gates: Gates | None,
+    result: GateResult,
+    sync: Sync,
+    previous: Status | None,
+    now: datetime,
+) -> Status:
+    """Live stays as it is, and why."""
+    observed = home.observed if home else None
+    accepted: Accepted | None = home.accepted if home else None
+    return _since(
+        Status(
+            environment=file.environment,
+            sync=sync,
+            health=_health(observed),
+            reason=result.reason,
+            message=result.message,
+            hint=result.hint,
+            declared=declared(file, home, gates),
+            live=observed.live if observed else None,
+            live_since=observed.live_since if observed else None,
+            gates=gates.results() if gates else (result,),
+            drift=observed.drift if observed else (),
+            request=accepted.request if accepted else "",
+            approvers=accepted.approvers if accepted else (),
+        ),
+        previous,
+        now,
+    )
+
+
+def internal_error(file: DeclaredFile, previous: Status | None, error: Exception, now: datetime) -> Status:
+    """After a bug: nothing is known, nothing more is done, and no other environment is touched."""
+    base = previous or Status(
+        environment=file.environment,
+        sync=Sync.UNKNOWN,
+        health=Health.UNKNOWN,
+        reason=None,
+        message="",
+        hint="",
+        declared=Declared(file.tip),
+        live=None,
+        live_since=None,
+        gates=(),
+    )
+    status = replace(
+        base,
+        sync=Sync.UNKNOWN,
+        reason=Reason.INTERNAL_ERROR,
+        message=f"unexpected {type(error).__name__} in the pass; what is live was left as it is",
+        hint="the log has the details; please report it",
+    )
+    return _since(status, previous, now)
+
+
+def unrecorded(file: DeclaredFile, previous: Status | None, error: ReconcilerError, now: datetime) -> Status:
+    """The memory is out of reach: what can't be recorded is not done."""
+    status = internal_error(file, previous, error, now)
+    return replace(status, reason=error.reason, message=error.message, hint=error.hint)
+
+
+def _health(observed: Observation | None) -> Health:
+    if observed is None or (observed.live is None and not observed.drift):
+        return Health.UNKNOWN
+    return Health.DEGRADED if observed.drift else Health.HEALTHY
+
+
+def _since(status: Status, previous: Status | None, now: datetime) -> Status:
+    """Keep since when it stands like this, so that the same state twice is the same value."""
+    same = previous and (previous.sync, previous.health, previous.reason) == (status.sync, status.health, status.reason)
+    return replace(status, since=previous.since if previous and same else now)

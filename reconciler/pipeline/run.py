@@ -1,0 +1,264 @@
+"""The table of contents of a pass, and its effects.
+
+The order that the promises rest on: the record of intent is durable before the first effect on a target,
+and its one outcome after the last; nothing is remembered that could not be read again. While a gate holds,
+nothing changes but repair of what is live towards what was approved for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+
+from reconciler.catalog import Declared as DeclaredFile
+from reconciler.core.approve import Approval, standing
+from reconciler.core.declare import Declaration
+from reconciler.core.plan import decide
+from reconciler.core.verify import VerifiedArtifact
+from reconciler.errors import Reason, ReconcilerError, Transient
+from reconciler.model import (
+    Action,
+    Attempt,
+    Gate,
+    GateResult,
+    Observation,
+    OperatorHand,
+    Outcome,
+    Status,
+    Sync,
+    Verdict,
+)
+from reconciler.pipeline import record
+from reconciler.pipeline.gates import Gates, Origin
+from reconciler.pipeline.home import Home, find_home, move_home
+from reconciler.pipeline.world import BAD_BYTES, Fence, Held, World, gate
+from reconciler.ports import ArtifactStream, Target
+
+
+class Pass:
+    """One pass; made anew for each, so that nothing of an earlier one is believed."""
+
+    def __init__(
+        self,
+        world: World,
+        fence: Fence,
+        file: DeclaredFile,
+        previous: Status | None,
+        hand: OperatorHand,
+        unfinished: tuple[Attempt, ...] = (),
+    ) -> None:
+        """Prepare a pass.
+
+        Args:
+            world: The parts.
+            fence: This process's fencing token.
+            file: What is declared at the tip.
+            previous: The last status, for telling news from repetition; decides nothing else.
+            hand: What the operator asked for this environment.
+            unfinished: Intents of this environment without an outcome, from a process that ended in between.
+        """
+        self._world = world
+        self._fence = fence
+        self._file = file
+        self._previous = previous
+        self._unfinished = unfinished
+        self._home: Home | None = None
+        self._gates: Gates | None = None
+        self._hand = hand
+        self._holding: Held | None = None
+        self.closed_unfinished = False
+        """Whether every open intent has its outcome by now."""
+
+    def run(self) -> Status:
+        """Bring the environment to its declaration, or say why not; the status is remembered.
+
+        Raises:
+            ReconcilerError: `StoreUnavailable` only: what can't be recorded is not done.
+        """
+        try:
+            with gate(Gate.TARGET):
+                self._home = find_home(self._world, self._file)
+            self._close_unfinished()
+            self._gates = gates = Gates(self._world, self._file, self._home)
+            gates.history()
+            declaration = gates.schema()
+            gates.suspension(declaration, self._hand)
+            approval = gates.approval()
+            return self._drive(gates, declaration, approval)
+        except Held as held:
+            return self._hold(held)
+
+    def _drive(self, gates: Gates, declaration: Declaration, approval: Approval) -> Status:
+        """Approved: do what the plan says."""
+        with gate(Gate.TARGET):
+            self._home = home = move_home(self._world, self._file, self._home, declaration)
+        action = decide(approval, home.observed)
+        if action is Action.NONE:
+            return self._converged(home, gates, approval)
+        self._not_failed_before()
+        if action is Action.ACCEPT:
+            return self._effect(action, home, gates, approval, lambda token: _accept(home.target, approval, token))
+        if action is Action.DEPLOY:
+            origin = gates.provenance(declaration)
+            return self._install(action, home, gates, declaration, approval, lambda: origin)
+        return self._install(action, home, gates, declaration, approval, lambda: gates.provenance(declaration))
+
+    def _install(
+        self,
+        action: Action,
+        home: Home,
+        gates: Gates,
+        declaration: Declaration,
+        approval: Approval,
+        origin: Callable[[], Origin],
+    ) -> Status:
+        with self._artifact(gates, declaration, origin) as artifact:
+            return self._effect(
+                action, home, gates, approval, lambda token: home.target.apply(artifact, approval, token)
+            )
+
+    @contextmanager
+    def _artifact(
+        self, gates: Gates, declaration: Declaration, origin: Callable[[], Origin]
+    ) -> Iterator[VerifiedArtifact]:
+        """Our own copy of the bytes, verified; `origin` is asked only when there is none yet."""
+
+        def fetch(offset: int) -> AbstractContextManager[ArtifactStream]:
+            source, run, artifact = origin()
+            return source.open(run, artifact, offset)
+
+        manager = self._world.custody.obtain(declaration.sha256, fetch)
+        with gate(Gate.CUSTODY):
+            artifact = manager.__enter__()
+        try:
+            gates.passed(Gate.CUSTODY, f"sha256 {artifact.digest} over {artifact.size} bytes")
+            yield artifact
+        finally:
+            manager.__exit__(None, None, None)
+
+    def _effect(
+        self, action: Action, home: Home, gates: Gates, approval: Approval, act: Callable[[int], Observation]
+    ) -> Status:
+        """Intent, effect, outcome: the one place where a target changes."""
+        with gate(Gate.TARGET):
+            token = self._fence.above(home.observed.fence)
+        now = self._world.clock.now()
+        intent = self._world.store.begin(record.attempt_at(action, approval, home, gates, token, now))
+        try:
+            with gate(Gate.TARGET):
+                observed = act(token)
+        except Held as held:
+            return self._failed(intent, home, gates, held)
+        self._home = home = replace(home, observed=observed, accepted=observed.accepted)
+        gates.passed(Gate.TARGET, f"{observed.live.id if observed.live else 'nothing'} at {home.path}, token {token}")
+        done = replace(self._ended(intent, Outcome.SUCCEEDED), gates=gates.results())
+        status = self._settled(home, gates, approval)
+        self._world.store.finish(done, status, observed.accepted)
+        return status
+
+    def _failed(self, intent: Attempt, home: Home, gates: Gates, held: Held) -> Status:
+        """The effect did not come about: say so, with what is there now."""
+        gates.keep(held.result)
+        try:
+            observed = home.target.observe()
+        except ReconcilerError:
+            observed = home.observed
+        self._home = home = replace(home, observed=observed)
+        status = self._status(self._holding or held)
+        failed = replace(self._ended(intent, Outcome.FAILED, held.result), gates=gates.results())
+        self._world.store.finish(failed, status, observed.accepted)
+        return status
+
+    def _converged(self, home: Home, gates: Gates, approval: Approval) -> Status:
+        """Nothing was due; remembered only when that is news."""
+        for name in (Gate.PROVENANCE, Gate.CUSTODY):
+            gates.passed(name, "judged when it was deployed")
+        gates.passed(Gate.TARGET, f"{home.observed.live.id if home.observed.live else 'nothing'} at {home.path}")
+        status = self._settled(home, gates, approval)
+        before = self._previous
+        if before and before.sync is Sync.SYNCED and before.declared == status.declared:
+            status = replace(status, gates=before.gates)  # the evidence on which it was let in
+        self._world.store.save(status, self._world.clock.now())
+        return status
+
+    def _hold(self, held: Held) -> Status:
+        """A gate holds: nothing changes, but what is live is kept as it was approved."""
+        if self._gates:
+            self._gates.keep(held.result)
+        if held.result.reason is not Reason.SUSPENDED and not self._hand.suspended:
+            self._repair(held)
+        status = self._status(held)
+        last = self._previous
+        if last is None or (last.reason, last.declared) != (status.reason, status.declared):
+            tried = record.attempt(self._file, self._home, self._gates, self._world.clock.now())
+            self._world.store.refuse(self._ended(tried, Outcome.REFUSED, held.result), status)
+        else:
+            self._world.store.save(status, self._world.clock.now())
+        return status
+
+    def _repair(self, held: Held) -> None:
+        """Mend drift of the live release towards what was approved for it, whatever the tip says."""
+        home = self._home
+        if home is None or home.accepted is None or home.reading is None or not home.observed.drift:
+            return
+        declaration = home.reading.declaration
+        assert declaration is not None
+        self._holding = held
+        approval = standing(home.accepted, declaration, self._world.clock.now())
+        if decide(approval, home.observed) is not Action.REPAIR:
+            return
+        gates = Gates(self._world, self._file, home)
+        try:
+            self._install(Action.REPAIR, home, gates, declaration, approval, lambda: gates.provenance(declaration))
+        except Held:
+            return  # the drift stays in the status; what holds the tip is the news
+
+    def _not_failed_before(self) -> None:
+        """Stop at bytes that failed before under this same declaration.
+
+        Raises:
+            Held: with the earlier word.
+        """
+        last = self._previous
+        if last is None or last.reason not in BAD_BYTES:
+            return
+        if last.declared != record.declared(self._file, self._home, self._gates):
+            return
+        attempts = self._world.store.attempts(self._file.environment, limit=1)
+        word = next((result for result in last.gates if result.verdict is Verdict.HELD), None)
+        if word and attempts and (attempts[0].id or 0) > self._hand.retry_after:
+            raise Held(word)
+
+    def _close_unfinished(self) -> None:
+        """Give intents of a process that ended in between their one outcome: what is there now."""
+        if self._home is None:
+            return
+        live = self._home.observed.live
+        for intent in self._unfinished:
+            message = f"the process ended in between; live is {live.id if live else 'nothing'}"
+            status = self._previous or self._status(Held(GateResult(Gate.TARGET, Verdict.NOT_REACHED)))
+            closed = replace(self._ended(intent, Outcome.INTERRUPTED), message=message)
+            self._world.store.finish(closed, status, self._home.observed.accepted)
+        self.closed_unfinished = True
+
+    def _settled(self, home: Home, gates: Gates, approval: Approval) -> Status:
+        if self._holding:
+            return self._status(self._holding)
+        now = self._world.clock.now()
+        return record.converged(self._file, home, gates, approval, self._previous, now)
+
+    def _status(self, held: Held) -> Status:
+        sync = Sync.HELD
+        if isinstance(held.error, Transient) and held.result.gate in (Gate.TARGET, Gate.CUSTODY):
+            sync = Sync.OUT_OF_SYNC if self._home else Sync.UNKNOWN
+        now = self._world.clock.now()
+        return record.held(self._file, self._home, self._gates, held.result, sync, self._previous, now)
+
+    def _ended(self, attempt: Attempt, outcome: Outcome, result: GateResult | None = None) -> Attempt:
+        return record.ended(attempt, outcome, self._world.clock.now(), result)
+
+
+def _accept(target: Target, approval: Approval, token: int) -> Observation:
+    target.accept(approval, token)
+    return target.observe()

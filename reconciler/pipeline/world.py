@@ -1,0 +1,83 @@
+"""Everything a pass touches, as ports; and how a failure becomes a gate's word."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from reconciler.bounds import Bounds
+from reconciler.core.approve import Policy
+from reconciler.core.provenance import Provenance
+from reconciler.errors import Reason, ReconcilerError
+from reconciler.model import CommitId, Gate, GateResult, Verdict
+from reconciler.ports import Clock, Custody, Forge, Repository, Source, Store, Targets
+
+BAD_BYTES = frozenset({Reason.DIGEST_MISMATCH, Reason.ARTIFACT_UNSAFE, Reason.ARTIFACT_TOO_LARGE})
+"""Bytes that failed once fail always: not tried again until the declaration changes or `retry`."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The parts, as `wiring` chose them."""
+
+    repository: Repository
+    forge: Forge | None
+    sources: Mapping[str, tuple[Source, Provenance]]
+    targets: Mapping[str, Targets]
+    custody: Custody
+    store: Store
+    clock: Clock
+    bounds: Bounds
+    newcomer: Policy
+    """Lets a new environment file in, when nothing stood there before."""
+    baseline: CommitId | None
+    """The operator's word that the declarations at this commit are accepted as they are."""
+
+
+class Fence:
+    """The fencing token of this process; raised when a target has seen a larger one than the store knew."""
+
+    def __init__(self, store: Store, holder: str) -> None:
+        self._store = store
+        self._token = store.acquire(holder)
+        self._lock = threading.Lock()
+
+    def above(self, seen: int) -> int:
+        """A token that is not smaller than `seen`.
+
+        Raises:
+            ReconcilerError: `FencedOff`, when the lease is somebody else's by now.
+        """
+        with self._lock:
+            if self._token < seen:
+                self._token = self._store.raise_token(seen)
+            return self._token
+
+
+class Held(Exception):
+    """A gate holds; carries its word and the failure behind it, if one was."""
+
+    def __init__(self, result: GateResult, error: ReconcilerError | None = None) -> None:
+        super().__init__(result.message)
+        self.result = result
+        self.error = error
+
+
+@contextmanager
+def gate(name: Gate) -> Iterator[None]:
+    """Turn a failure inside into that gate's word.
+
+    Raises:
+        Held: The gate's word.
+        ReconcilerError: `StoreUnavailable` as it is: what can't be recorded is not judged either.
+    """
+    try:
+        yield
+    except ReconcilerError as error:
+        if error.reason is Reason.STORE_UNAVAILABLE:
+            raise
+        actual = Gate.CUSTODY if error.reason in BAD_BYTES else name
+        word = GateResult(actual, Verdict.HELD, error.reason, error.message, (), error.hint)
+        raise Held(word, error) from error

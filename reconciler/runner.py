@@ -1,0 +1,93 @@
+"""Runs passes and shields each environment from every other: a pass that fails, fails alone.
+
+Keeps in memory what a pass needs between two runs and nobody should have to read again: the last status,
+open intents, and how often in a row an environment failed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from reconciler.catalog import Catalog
+from reconciler.errors import ReconcilerError
+from reconciler.model import Attempt, EnvironmentName, Health, OperatorHand, Status, Sync
+from reconciler.pipeline import Fence, Pass, World, internal_error, unrecorded
+
+Report = Callable[[Status, Status | None, Exception | None], None]
+"""Told of every pass: the status, the one before, and the unexpected exception, if there was one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a pass came to, for whoever schedules the next one."""
+
+    status: Status
+    failures: int
+    """Passes in a row that did not reach the declaration; 0 when this one did."""
+
+
+class Runner:
+    """One pass at a time for one environment, any number for different ones; safe from several threads."""
+
+    def __init__(self, world: World, catalog: Catalog, holder: str, report: Report) -> None:
+        """Take the lease and read what is remembered.
+
+        Raises:
+            ReconcilerError: `StoreUnavailable`.
+        """
+        self._world = world
+        self._catalog = catalog
+        self._report = report
+        self._fence = Fence(world.store, holder)
+        self._lock = threading.Lock()
+        self._statuses = dict(world.store.statuses())
+        self._hands: dict[EnvironmentName, OperatorHand] = dict(world.store.hands())
+        self._failures: dict[EnvironmentName, int] = {}
+        self._unfinished: dict[EnvironmentName, tuple[Attempt, ...]] = {}
+        for attempt in world.store.unfinished():
+            known = self._unfinished.get(attempt.environment, ())
+            self._unfinished[attempt.environment] = (*known, attempt)
+
+    def run(self, environment: EnvironmentName) -> Result:
+        """One pass. Never raises: whatever goes wrong is the status of this environment alone."""
+        file = self._catalog.get(environment)
+        with self._lock:
+            previous = self._statuses.get(environment)
+            unfinished = self._unfinished.get(environment, ())
+        problem: Exception | None = None
+        try:
+            hand = self._world.store.hand(environment)
+            current = Pass(self._world, self._fence, file, previous, hand, unfinished)
+            status = current.run()
+            self._seen(environment, hand, current.closed_unfinished)
+        except ReconcilerError as error:
+            status = unrecorded(file, previous, error, self._world.clock.now())
+        except Exception as error:  # noqa: BLE001 - a bug in one environment must not stop the others
+            problem = error
+            status = internal_error(file, previous, error, self._world.clock.now())
+        with self._lock:
+            self._statuses[environment] = status
+            failures = 0 if settled(status) else self._failures.get(environment, 0) + 1
+            self._failures[environment] = failures
+        self._report(status, previous, problem)
+        return Result(status, failures)
+
+    def _seen(self, environment: EnvironmentName, hand: OperatorHand, closed: bool) -> None:
+        with self._lock:
+            self._hands[environment] = hand
+            if closed:
+                self._unfinished.pop(environment, None)
+
+    def asked_for(self) -> frozenset[EnvironmentName]:
+        """Environments for which the operator asked something since their last pass."""
+        with self._lock:
+            seen = dict(self._hands)
+        hands = self._world.store.hands()
+        return frozenset(name for name, hand in hands.items() if seen.get(name, OperatorHand()) != hand)
+
+
+def settled(status: Status) -> bool:
+    """Whether there is nothing left to try."""
+    return status.sync is Sync.SYNCED and status.health is not Health.DEGRADED

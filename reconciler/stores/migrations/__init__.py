@@ -1,0 +1,1 @@
+"""The tables' history, for Alembic. A version, once released, never changes."""

@@ -1,0 +1,110 @@
+"""All that is particular to SQLite: the file, its pragmas, how a writer waits its turn, what its errors mean.
+
+The database is in WAL mode, so readers and one writer don't wait for each other, and `synchronous=FULL`, without which
+a power cut takes the last commits. Every writing transaction begins with `BEGIN IMMEDIATE`: one that read first
+and asked for the lock later could find that its reading is stale, and fail.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+from reconciler.errors import Reason, Transient
+
+BUSY_SECONDS = 10.0
+"""How long a writer waits for another one; a hundred times what the longest transaction takes."""
+CONNECTIONS = 15
+"""Most connections of one process: each holds up to three file descriptors."""
+
+WRITES = "writes"
+"""The execution option of a connection whose transactions write."""
+
+START_OVER = "if it stays so, move the file away: the next pass rebuilds it from Git and the targets"
+_HINTS = (
+    (("full", "no space", "disk i/o"), "free some space where the store is, or look after the disk"),
+    (("readonly", "read-only", "permission"), "let the user of this process write the file and its folder"),
+    (("locked", "timeout", "queuepool"), "another process keeps the store busy; this is tried again"),
+    (("unable to open", "not a directory", "is a directory", "no such file"), "check the path in the settings"),
+)
+
+
+def engine_for(path: Path) -> Engine:
+    """An engine that knows the rules above. Connects when first used."""
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        connect_args={"timeout": BUSY_SECONDS, "isolation_level": None},
+        pool_size=CONNECTIONS // 3,
+        max_overflow=CONNECTIONS - CONNECTIONS // 3,
+        pool_timeout=BUSY_SECONDS,
+        hide_parameters=True,
+    )
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def make(path: Path) -> None:
+    """Make the file, empty and for this user alone, when there is none."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file is there: it may have been moved away, or replaced, while connections to it are open."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Keep every other process from changing the schema; ends by itself when this process does."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def logs_ahead(connection: Connection) -> bool:
+    """Whether the file is in WAL mode already; asking writes nothing."""
+    return connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+
+
+def log_ahead(engine: Engine) -> None:
+    """Turn WAL mode on; the file remembers."""
+    connection = engine.raw_connection()
+    try:
+        connection.cursor().execute("PRAGMA journal_mode=WAL")
+    finally:
+        connection.close()
+
+
+def unavailable(path: Path, error: Exception) -> Transient:
+    """What the store's user is told of an error: the file, SQLite's own words, no statement and no values."""
+    origin = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    words = str(origin) if not isinstance(origin, OSError) else origin.strerror or type(origin).__name__
+    hint = next((hint for marks, hint in _HINTS if any(mark in words.lower() for mark in marks)), START_OVER)
+    return Transient(Reason.STORE_UNAVAILABLE, f"the store {path}: {words}", hint)
+
+
+def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

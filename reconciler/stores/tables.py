@@ -1,0 +1,107 @@
+"""The tables, in SQLAlchemy Core and in no database's dialect.
+
+Times are texts as `strictjson.time_text` writes them, documents are its canonical JSON: both read the same in every
+database, and sort and compare as bytes. A change here needs a new module under `migrations/versions` and its
+name at the end of `VERSIONS`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text
+
+VERSIONS = ("0001",)
+"""Every version of the schema that this program knows, oldest first; it works on the last."""
+
+metadata = MetaData()
+
+_ROW_ID = BigInteger().with_variant(Integer, "sqlite")
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("holder", String, nullable=False),
+    Column("token", BigInteger, nullable=False),
+)
+"""One row, id 1: who holds the lease, and the largest fencing token ever given."""
+
+branch = Table(
+    "branch",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("tip", String, nullable=False),
+)
+"""One row, id 1: the last accepted tip of the tracked branch."""
+
+statuses = Table(
+    "statuses",
+    metadata,
+    Column("environment", String, primary_key=True),
+    Column("sync", String, nullable=False),
+    Column("health", String, nullable=False),
+    Column("reason", String),
+    Column("document", Text, nullable=False),
+)
+
+accepted = Table(
+    "accepted",
+    metadata,
+    Column("environment", String, primary_key=True),
+    Column("document", Text, nullable=False),
+)
+
+hands = Table(
+    "hands",
+    metadata,
+    Column("environment", String, primary_key=True),
+    Column("document", Text, nullable=False),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", _ROW_ID, primary_key=True),
+    Column("environment", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("commit", String),
+    Column("run_id", BigInteger),
+    Column("sha256", String),
+    Column("before", Text),
+    Column("started", String, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("approvers", Text, nullable=False),
+    Column("gates", Text, nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("finished", String),
+    Column("outcome", String),
+    Column("reason", String),
+    Column("message", Text, nullable=False),
+    Index("attempts_by_environment", "environment", "id"),
+    Index("attempts_by_outcome", "outcome"),
+    sqlite_autoincrement=True,
+)
+"""`before`, `approvers` and `gates` are documents. No outcome: intended, and not known how it ended."""
+
+transitions = Table(
+    "transitions",
+    metadata,
+    Column("id", _ROW_ID, primary_key=True),
+    Column("at", String, nullable=False),
+    Column("environment", String, nullable=False),
+    Column("sync", String, nullable=False),
+    Column("health", String, nullable=False),
+    Column("reason", String),
+    Column("message", Text, nullable=False),
+    Column("live", String, nullable=False),
+    Index("transitions_by_environment", "environment", "id"),
+    sqlite_autoincrement=True,
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", _ROW_ID, primary_key=True, autoincrement=False),
+    Column("hash", String, nullable=False),
+    Column("line", Text, nullable=False),
+)
+"""The chain. `line` is what `core.audit.line` made, newline included; the database refuses to change a row."""

@@ -1,0 +1,228 @@
+"""Settings into concrete parts. The only module that names adapters, and it names them by their settings.
+
+Adapters are found through entry points, the built-in ones too, and only those that the settings name are
+loaded. What must hold for every adapter (hashing, size, deadlines of downloads) is in custody, around it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from pydantic import ValidationError
+
+from reconciler.catalog import Catalog
+from reconciler.clock import SystemClock
+from reconciler.core.declare import FOLDER
+from reconciler.custody import DiskCustody
+from reconciler.daemon import Daemon, Pace
+from reconciler.errors import Reason, Terminal
+from reconciler.git.mirror import Mirror
+from reconciler.model import CommitId
+from reconciler.pipeline import World
+from reconciler.ports import Clock, Forge, Parts, Source, Store, Targets, Trace
+from reconciler.runner import Report, Runner
+from reconciler.settings import PluggedSettings, Settings
+from reconciler.stores.sql import SqlStore
+from reconciler.tracker import Tracker
+
+
+def silent(step: str) -> None:
+    """A trace that nobody listens to."""
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """All parts of one process, made and ready."""
+
+    settings: Settings
+    world: World
+    catalog: Catalog
+    tracker: Tracker
+    random: Random
+
+    def runner(self, report: Report) -> Runner:
+        """Take the lease for this process.
+
+        Raises:
+            ReconcilerError: `StoreUnavailable`.
+        """
+        return Runner(self.world, self.catalog, f"{os.getpid()}-{uuid.uuid4().hex}", report)
+
+    def daemon(self, runner: Runner, trouble: Callable[[Exception | None], None]) -> Daemon:
+        """The loop around a runner."""
+        settings = self.settings
+        pace = Pace(settings.repository.poll_seconds, settings.drift_seconds, settings.stop_seconds, settings.workers)
+        return Daemon(
+            self.tracker, runner, pace, self.world.clock, self.random, lambda: watched(settings, self.world), trouble
+        )
+
+
+def build(settings: Settings, store: Store, trace: Trace = silent) -> System:
+    """Make every part that a pass needs.
+
+    Raises:
+        ReconcilerError: `InvalidSettings`, naming the key; or a part's own reason.
+    """
+    clock, random = SystemClock(), Random()  # noqa: S311 - spreads retries, protects nothing
+    repository = open_repository(settings, trace)
+    parts = Parts(clock, random, trace, settings.bounds, settings.state, repository)
+    world = World(
+        repository=repository,
+        forge=_forge(settings.forge, parts),
+        sources=_sources(settings, parts),
+        targets=_targets(settings, parts),
+        custody=DiskCustody(settings.state / "custody", settings.bounds, clock, trace),
+        store=store,
+        clock=clock,
+        bounds=settings.bounds,
+        newcomer=settings.new_environments,
+        baseline=CommitId(settings.repository.baseline) if settings.repository.baseline else None,
+    )
+    catalog = Catalog(repository, settings.bounds)
+    return System(settings, world, catalog, Tracker(repository, catalog, store), random)
+
+
+def open_store(settings: Settings, clock: Clock | None = None, trace: Trace = silent) -> SqlStore:
+    """The memory.
+
+    Raises:
+        ReconcilerError: `StoreUnavailable`.
+    """
+    make_private(settings.state)
+    return SqlStore(settings.store_url, clock or SystemClock(), trace)
+
+
+def open_repository(settings: Settings, trace: Trace = silent) -> Mirror:
+    """The mirror of the tracked branch; nothing is fetched yet."""
+    repository = settings.repository
+    return Mirror(repository.url, repository.branch, FOLDER, settings.state / "git", settings.bounds, trace)
+
+
+def open_source(settings: Settings, name: str, parts: Parts) -> Source:
+    """One source by its name in the settings."""
+    plugged = settings.source_settings()[name]
+    return _plugged("source", f"sources.{name}", plugged.type, plugged.options, parts)  # type: ignore[no-any-return]
+
+
+def wake_folder(settings: Settings) -> Path:
+    """A folder that the daemon watches: whoever touches it wakes the daemon."""
+    return settings.state / "wake"
+
+
+def wake(settings: Settings) -> None:
+    """Wake the daemon of this state folder, if one runs."""
+    folder = wake_folder(settings)
+    if folder.is_dir():
+        (folder / "now").touch()
+
+
+def watched(settings: Settings, world: World) -> Iterator[Path]:
+    """Local folders whose changes wake the daemon: the repository's refs, CI's runs, and the wake folder."""
+    folder = wake_folder(settings)
+    make_private(folder)
+    yield folder
+    yield from world.repository.watched()
+    for plugged in settings.source_settings().values():
+        root = plugged.options.get("root")
+        if isinstance(root, str):
+            yield Path(root)
+
+
+@contextlib.contextmanager
+def exclusive(state: Path) -> Iterator[None]:
+    """Be the only process that acts for a state folder.
+
+    Raises:
+        Terminal: `StateLocked`, naming the process that has it.
+    """
+    make_private(state)
+    descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            raise Terminal(
+                Reason.STATE_LOCKED,
+                f"another reconciler works on {state}: process {holder}",
+                "it does this by itself; or stop it, or give this one a state folder of its own",
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def running(state: Path) -> bool:
+    """Whether a process works on a state folder now."""
+    try:
+        descriptor = os.open(state / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def make_private(folder: Path) -> None:
+    """A folder that only its owner reads.
+
+    Raises:
+        Terminal: `StoreUnavailable`.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Terminal(
+            Reason.STORE_UNAVAILABLE, f"{folder}: {error.strerror}", "give the process a state folder that it may write"
+        ) from None
+
+
+def _forge(plugged: PluggedSettings | None, parts: Parts) -> Forge | None:
+    if plugged is None:
+        return None
+    return _plugged("forge", "forge", plugged.type, plugged.options, parts)  # type: ignore[no-any-return]
+
+
+def _sources(settings: Settings, parts: Parts) -> dict[str, tuple[Source, Any]]:
+    return {
+        name: (_plugged("source", f"sources.{name}", plugged.type, plugged.options, parts), plugged.provenance)
+        for name, plugged in settings.source_settings().items()
+    }
+
+
+def _targets(settings: Settings, parts: Parts) -> dict[str, Targets]:
+    return {
+        name: _plugged("target", f"targets.{name}", name, options, parts)
+        for name, options in settings.target_settings().items()
+    }
+
+
+def _plugged(port: str, key: str, name: str, options: Mapping[str, object], parts: Parts) -> Any:
+    """An adapter, found by name and given its own options."""
+    group = f"reconciler.{port}s"
+    found = entry_points(group=group, name=name)
+    if not found:
+        known = ", ".join(sorted({point.name for point in entry_points(group=group)}))
+        raise Terminal(Reason.INVALID_SETTINGS, f"{key}: no {port} of type {name!r}; there are: {known}")
+    try:
+        return next(iter(found)).load()(options, parts)
+    except ValidationError as invalid:
+        problems = "\n".join(
+            f"{key}.{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in invalid.errors(include_url=False)
+        )
+        raise Terminal(Reason.INVALID_SETTINGS, problems, "docs/settings.md lists every key") from None
