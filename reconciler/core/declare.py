@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from reconciler.core.yamltree import Ambiguous, Malformed, Path, Problem, Span, Tree, Value, decode, dotted, parse
+from reconciler.core.yamltree import MAX_PROBLEMS, Ambiguous, Malformed, Path, Problem, Span, Tree, Value, decode, dotted, parse
 from reconciler.model import Digest, EnvironmentName, RunId
 
 FOLDER = "environments"
@@ -162,7 +162,8 @@ def read(file: str, data: bytes) -> Reading:
     except ValidationError as invalid:
         errors = [error for error in invalid.errors(include_url=False) if not _other_branch(error)]
         problems = {_problem(file, tree, error) for error in errors}
-        return Reading(file, digest, None, tuple(sorted(problems, key=lambda p: (p.line, p.column, p.at))))
+        ordered = sorted(problems, key=lambda p: (p.line, p.column, p.at))
+        return Reading(file, digest, None, tuple(ordered[:MAX_PROBLEMS]))
 
 
 def with_artifact(file: str, data: bytes, run_id: RunId, sha256: Digest) -> bytes:
@@ -210,7 +211,7 @@ def _other_branch(error: ErrorDetails) -> bool:
 def _problem(file: str, tree: Tree, error: ErrorDetails) -> Problem:
     path = tuple(part for part in error["loc"] if part not in ("ApprovalSpec", "literal['none']"))
     if error["type"] == "missing":
-        place = _nearest(tree.spans, path)
+        place = tree.keys.get(path[:-1]) or _nearest(tree.spans, path)
         return Problem(file, place.line, place.column, dotted(path), "nothing", _wanted(path), "add this field")
     if error["type"] == "extra_forbidden":
         place = tree.keys.get(path) or _nearest(tree.spans, path)

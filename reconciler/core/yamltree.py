@@ -20,6 +20,9 @@ MAX_BYTES = 64 * 1024
 MAX_DEPTH = 20
 """Nested mappings and lists; a declaration needs four."""
 
+MAX_PROBLEMS = 50
+"""Problems told of one file; a file of nothing but problems must not become a book."""
+
 Path = tuple[str | int, ...]
 Value = object
 
@@ -222,6 +225,8 @@ class _Builder:
         return Ambiguous(text, kind)
 
     def _complain(self, event: yaml.Event, path: Path, found: str, wanted: str) -> None:
+        if len(self._problems) >= MAX_PROBLEMS:
+            raise Malformed(tuple(self._problems))
         mark = _mark(event)
         self._problems.append(Problem(self._file, mark.line + 1, mark.column + 1, dotted(path), found, wanted))
 

@@ -40,11 +40,11 @@ class DiskCustody:
     Args:
         root: Created when the first artifact is fetched.
         bounds: Largest artifact, in bytes; deadline for one download, in seconds.
-        trace: Called with `custody:<step>` right before each effect on the disk.
         clock: For the deadline.
+        trace: Called with `custody:<step>` right before each effect on the disk.
     """
 
-    def __init__(self, root: Path, bounds: Bounds, trace: Trace, clock: Clock) -> None:
+    def __init__(self, root: Path, bounds: Bounds, clock: Clock, trace: Trace) -> None:
         self._root = root
         self._bounds = bounds
         self._trace = trace

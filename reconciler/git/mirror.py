@@ -47,7 +47,7 @@ class Mirror:
         trace: Called with `git <command>` right before each process.
 
     Raises:
-        ValueError: The url, the branch or the folder is not one that may be used.
+        Terminal: `InvalidSettings`, for a url, branch or folder that may not be used.
     """
 
     def __init__(self, url: str, branch: str, folder: str, directory: Path, bounds: Bounds, trace: Trace) -> None:
@@ -99,23 +99,34 @@ class Mirror:
         When the folder is a symlink, a file or a submodule, that is the only entry, under the empty path.
 
         Raises:
-            Transient: `RepositoryUnavailable`; also for more than `bounds.environments` files.
+            Transient: `RepositoryUnavailable`; also for more than twice `bounds.environments` files.
         """
-        limit = self._bounds.environments * PATH_BYTES
+        limit = 2 * self._bounds.environments
         where = ("--", self._folder) if self._folder else ("--",)
 
         def read() -> dict[str, TreeEntry]:
             arguments = ("ls-tree", "-r", "-z", "--full-tree", commit, *where)
-            return dict(objects.tree_entries(self._ask(*arguments, limit=limit), self._folder))
+            return dict(objects.tree_entries(self._ask(*arguments, limit=limit * PATH_BYTES), self._folder))
 
         entries = self._reading(read, commit)
-        if len(entries) > self._bounds.environments:
+        if len(entries) > limit:
             raise self._unavailable(
-                f"{len(entries)} files in {self._folder or 'the repository'} at {commit}, allowed are "
-                f"{self._bounds.environments}",
+                f"{len(entries)} files in {self._folder or 'the repository'} at {commit}, allowed are {limit}",
                 "raise bounds.environments in the settings if this many are meant",
             )
         return entries
+
+    def entry(self, commit: CommitId, path: str) -> TreeEntry | None:
+        """One path, relative to the declarations' folder, at one commit; None when absent there, or a folder.
+
+        Raises:
+            Transient: `RepositoryUnavailable`.
+        """
+        full = self._full(path)
+        arguments = ("ls-tree", "-z", "--full-tree", commit, "--", full)
+        listing = self._reading(lambda: self._ask(*arguments, limit=64 * 1024), commit)
+        found = dict(objects.tree_entries(listing, "")).get(full)
+        return found if found and found.mode != "040000" else None
 
     def changed_paths(self, old: CommitId, new: CommitId) -> Set[str]:
         """Paths, relative to the declarations' folder, that differ between two commits; a mode counts.
@@ -161,7 +172,7 @@ class Mirror:
             Transient: `RepositoryUnavailable`.
             PolicyDenied: `ApprovalMissing`, for more than `bounds.changes`.
         """
-        full = f"{self._folder}/{path}" if self._folder else path
+        full = self._full(path)
         limit = self._bounds.changes
         options = ("-z", "--raw", "--no-abbrev", "--no-renames", "--no-notes", "--no-mailmap", "--no-ext-diff")
         walk = ("--first-parent", "-m", "--full-history", "--topo-order", "--root", f"--max-count={limit + 1}")
@@ -228,6 +239,9 @@ class Mirror:
             return remote.watched(self._remote, self._branch)
         except OSError:  # gone or unreadable: polling says so
             return ()
+
+    def _full(self, path: str) -> str:
+        return f"{self._folder}/{path}" if self._folder else path
 
     def _holds(self, tip: CommitId) -> bool:
         """Whether the mirror holds a commit with all its history. No process when it is the last fetched."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from reconciler.errors import Reason, Terminal
 from reconciler.model import CommitId
 
 _SCP = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._-]*@)?(?:[A-Za-z0-9_][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]):[^-\s:][^\s]*")
@@ -50,18 +51,18 @@ def parse(url: str) -> Remote:
     """Read the operator's `repository.url`.
 
     Raises:
-        ValueError: It is none of the allowed forms; the message shows no credentials.
+        Terminal: `InvalidSettings`: none of the allowed forms; the message shows no credentials.
     """
     if not url or url.startswith("-") or any(not c.isprintable() for c in url) or "\\" in url:
-        raise ValueError("repository.url: empty, begins with -, or holds characters that can't be printed")
+        raise _invalid("repository.url: empty, begins with -, or holds characters that can't be printed")
     scheme, found, _ = url.partition("://")
     if found:
         return _with_scheme(scheme, url)
     if "::" in url.split("/", 1)[0]:
-        raise ValueError(f"repository.url: the transport {url.split('::', 1)[0]}:: is not allowed; {_ALLOWED}")
+        raise _invalid(f"repository.url: the transport {url.split('::', 1)[0]}:: is not allowed; {_ALLOWED}")
     if ":" in url.split("/", 1)[0]:
         if not _SCP.fullmatch(url):
-            raise ValueError("repository.url: not of the form user@host:path")
+            raise _invalid("repository.url: not of the form user@host:path")
         return Remote(url, "ssh")
     return _on_this_machine(Path(url))
 
@@ -70,11 +71,11 @@ def check_branch(branch: str) -> str:
     """The branch as given, when git would take it for the name of one (git-check-ref-format).
 
     Raises:
-        ValueError: It is not a branch's name.
+        Terminal: `InvalidSettings`.
     """
     bad = not branch or branch[0] in "-/." or branch[-1] in "/." or branch == "@" or _BRANCH_FORBIDDEN.search(branch)
     if bad or not branch.isprintable():
-        raise ValueError(f"repository.branch: {branch!r} is not the name of a branch")
+        raise _invalid(f"repository.branch: {branch!r} is not the name of a branch")
     return branch
 
 
@@ -82,12 +83,12 @@ def check_folder(folder: str) -> str:
     """The declarations' folder without slashes at its ends; empty for the repository's root.
 
     Raises:
-        ValueError: It leaves the repository, or can't be printed.
+        Terminal: `InvalidSettings`: it leaves the repository, or can't be printed.
     """
     inner = "" if folder == "." else folder.rstrip("/")
     parts = inner.split("/") if inner else []
     if any(part in ("", ".", "..") for part in parts) or not inner.isprintable():
-        raise ValueError(f"repository.path: {folder!r} is not a plain relative path")
+        raise _invalid(f"repository.path: {folder!r} is not a plain relative path")
     return inner
 
 
@@ -119,33 +120,37 @@ def watched(remote: Remote, branch: str) -> tuple[Path, ...]:
     return tuple(place for place in folders if place.is_dir())
 
 
+def _invalid(what: str) -> Terminal:
+    return Terminal(Reason.INVALID_SETTINGS, what, "correct it in the operator's settings")
+
+
 _ALLOWED = "allowed are a local path, file://, ssh://, user@host:path, https:// and http://"
 
 
 def _with_scheme(scheme: str, url: str) -> Remote:
     if scheme not in ("file", "ssh", "http", "https"):
-        raise ValueError(f"repository.url: the transport {scheme}:// is not allowed; {_ALLOWED}")
+        raise _invalid(f"repository.url: the transport {scheme}:// is not allowed; {_ALLOWED}")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise ValueError(f"repository.url: not a well-formed {scheme}:// address") from None
+        raise _invalid(f"repository.url: not a well-formed {scheme}:// address") from None
     if parts.query or parts.fragment or " " in url:
-        raise ValueError("repository.url: a query, a fragment or a space is not allowed")
+        raise _invalid("repository.url: a query, a fragment or a space is not allowed")
     if scheme == "file":
         if parts.netloc not in ("", "localhost"):
-            raise ValueError("repository.url: file:// names no host; write file:///path")
+            raise _invalid("repository.url: file:// names no host; write file:///path")
         return _on_this_machine(Path(unquote(parts.path)))
     if not parts.hostname or not _HOST.fullmatch(parts.hostname) or not parts.path.strip("/"):
-        raise ValueError(f"repository.url: {scheme}:// needs a host and a path")
+        raise _invalid(f"repository.url: {scheme}:// needs a host and a path")
     return _ssh(parts, url) if scheme == "ssh" else _http(parts, port)
 
 
 def _ssh(parts: SplitResult, url: str) -> Remote:
     if parts.password is not None:
-        raise ValueError("repository.url: ssh takes no password in an address; use a key")
+        raise _invalid("repository.url: ssh takes no password in an address; use a key")
     if parts.username is not None and not _USER.fullmatch(parts.username):
-        raise ValueError("repository.url: not a user name in front of the @")
+        raise _invalid("repository.url: not a user name in front of the @")
     return Remote(url, "ssh")
 
 

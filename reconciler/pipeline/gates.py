@@ -29,6 +29,9 @@ from reconciler.pipeline.home import Home, reading_at, reading_of
 from reconciler.pipeline.world import Held, World, gate
 from reconciler.ports import Source
 
+_TOLD = 5
+"""Problems of a file that a status repeats; `validate` tells them all."""
+
 Origin = tuple[Source, Run, Artifact]
 
 
@@ -95,9 +98,11 @@ class Gates:
         assert reading is not None
         with gate(Gate.SCHEMA):
             if reading.declaration is None:
+                told = [str(problem) for problem in reading.problems[:_TOLD]]
+                more = len(reading.problems) - len(told)
                 raise PolicyDenied(
                     Reason.INVALID_DECLARATION,
-                    "; ".join(map(str, reading.problems)),
+                    "; ".join(told) + (f"; and {more} more" if more else ""),
                     "mend the file; `reconciler validate` shows every problem before a push",
                 )
             if self._file.rivals and not (self._home and self._home.observed.accepted):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -72,7 +72,7 @@ class _ArtifactEntry(_Strict):
 
 
 class _RunFile(_Strict):
-    version: Literal[1]
+    version: int = Field(ge=1, le=1)  # Literal[1] would take true and 1.0, too
     run_id: _Positive
     repository: _Text
     head_repository: _Text | None = None

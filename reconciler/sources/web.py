@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import logging
 import os
 import socket
 import ssl
@@ -36,6 +37,9 @@ from reconciler.sources.reach import Reach, origin, shown
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FAULTS = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
 """Whatever the libraries below raise for a fault of the world; ValueError where they parse what a server sent."""
+
+# It logs whole addresses, with the signatures in their queries, some of them as warnings.
+logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,18 +197,26 @@ class _Adapter(HTTPAdapter):
 
 
 class _Response(http.client.HTTPResponse):
-    """An answer whose bytes come through `_Patient`."""
+    """An answer whose bytes come through `_Patient`, and whose head has to be whole."""
 
     def __init__(self, patience: Patience, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         # Nothing is read yet, so nothing is lost with the buffer; the raw part keeps the socket alive.
-        self.fp = io.BufferedReader(_Patient(self.fp.detach(), sock, patience))
+        self._patient = _Patient(self.fp.detach(), sock, patience)
+        self.fp = io.BufferedReader(self._patient)
+
+    def begin(self) -> None:
+        """Read the head. The library takes the end of the connection for the end of the head: an empty file."""
+        super().begin()
+        if self._patient.ended or self.msg.defects:
+            raise http.client.IncompleteRead(b"")
 
 
 class _Patient(io.RawIOBase):
     """A socket's raw reader that gives each read the time that is left, and no more."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, patience: Patience) -> None:
+        self.ended = False
         self._raw = raw
         self._sock = sock
         self._patience = patience
@@ -217,7 +229,9 @@ class _Patient(io.RawIOBase):
         if not left:
             raise TimeoutError
         self._sock.settimeout(min(left, self._patience.silence))
-        return self._raw.readinto(buffer)
+        count = self._raw.readinto(buffer)
+        self.ended = not count
+        return count
 
     def close(self) -> None:
         self._raw.close()
@@ -230,7 +244,7 @@ def _fault(url: str, error: BaseException, patience: Patience) -> Transient:
     if not patience.left:
         said = f"not done after {patience.seconds:g} s"
         hint = "the server or the way to it is too slow; a download goes on from where it is"
-    elif any(isinstance(one, requests.ConnectTimeout | urllib3.exceptions.ConnectTimeoutError) for one in chain):
+    elif any(isinstance(one, requests.ConnectTimeout) for one in chain):
         said, hint = (
             f"no connection within {patience.connect:g} s",
             "check that the server is up and reachable from here",

@@ -36,19 +36,26 @@ AUDIT_BATCH = 500
 
 
 def create(url: str, clock: Clock, trace: Trace) -> SqlStore:
-    """A store at `sqlite:///path`. Nothing is opened or made before it is first used.
+    """The store at a URL; see `SqlStore`."""
+    return SqlStore(url, clock, trace)
+
+
+class SqlStore:
+    """`ports.Store`, for several threads and several processes at once.
+
+    Nothing is opened or made before it is first used, and it can be used again after `close`.
+
+    Args:
+        url: `sqlite:///path`.
+        clock: Dates audit entries.
+        trace: Gets `store:<what>` right before each commit.
 
     Raises:
         Terminal: `StoreUnavailable`: another kind of URL.
     """
-    return SqlStore(Database(_file(url), trace), clock)
 
-
-class SqlStore:
-    """`ports.Store`, for several threads and several processes at once."""
-
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
+    def __init__(self, url: str, clock: Clock, trace: Trace) -> None:
+        self._database = Database(_file(url), trace)
         self._clock = clock
 
     def close(self) -> None:
@@ -89,16 +96,13 @@ class SqlStore:
 
     def statuses(self) -> Mapping[EnvironmentName, Status]:
         """Every environment's status as of its last pass."""
-        table = tables.statuses
         with self._database.read() as connection:
-            found = connection.execute(select(table.c.environment, table.c.document)).all()
-            statuses = [rows.value_of(Status, text, table.name, name) for name, text in found]
-        return {status.environment: status for status in statuses}
+            return statements.documents_of(connection, tables.statuses, Status)
 
     def save(self, status: Status, at: datetime) -> None:
-        """Remember a status, unless it is just as it was. `since` is filled in where it is None."""
+        """Remember a status; writes nothing at all when just this is remembered."""
         with self._database.read() as connection:
-            if statements.status_stands(connection, status, at):
+            if statements.status_stands(connection, status):
                 return
         with self._database.write("store:status") as connection:
             statements.put_status(connection, status, at)
@@ -177,6 +181,11 @@ class SqlStore:
         """What the operator asked for this environment."""
         with self._database.read() as connection:
             return statements.document_of(connection, tables.hands, environment, OperatorHand) or OperatorHand()
+
+    def hands(self) -> Mapping[EnvironmentName, OperatorHand]:
+        """Every environment for which the operator ever asked something."""
+        with self._database.read() as connection:
+            return statements.documents_of(connection, tables.hands, OperatorHand)
 
     def save_hand(self, environment: EnvironmentName, hand: OperatorHand, what: str, at: datetime) -> None:
         """Remember and audit what the operator did: `what` is `suspend`, `resume` or `retry`."""

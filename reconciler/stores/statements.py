@@ -34,6 +34,12 @@ def document_of(connection: Connection, table: Table, environment: EnvironmentNa
     return None if text is None else rows.value_of(kind, text, table.name, environment)
 
 
+def documents_of(connection: Connection, table: Table, kind: type[Value]) -> dict[EnvironmentName, Value]:
+    """The documents of every environment, in order of their names."""
+    found = connection.execute(select(table.c.environment, table.c.document).order_by(table.c.environment))
+    return {EnvironmentName(name): rows.value_of(kind, text, table.name, name) for name, text in found}
+
+
 def largest_token(connection: Connection) -> int:
     """The largest fencing token given so far; 0 when none."""
     return whole(connection.execute(select(tables.lease.c.token)).scalar() or 0)
@@ -77,45 +83,37 @@ def end_attempt(connection: Connection, attempt: Attempt) -> bool:
     )
 
 
-def status_stands(connection: Connection, status: Status, at: datetime) -> bool:
+def status_stands(connection: Connection, status: Status) -> bool:
     """Whether just this is remembered already."""
-    before, text = _status(connection, status.environment)
-    return rows.document(_since(status, before, at)) == text
+    return rows.document(status) == _status_text(connection, status.environment)
 
 
 def put_status(connection: Connection, status: Status, at: datetime) -> None:
     """Remember a status where it differs, and a transition when sync, health, reason or live changed."""
-    before, text = _status(connection, status.environment)
-    status = _since(status, before, at)
-    document = rows.document(status)
+    document, text = rows.document(status), _status_text(connection, status.environment)
     if document == text:
         return
     columns = {"sync": status.sync, "health": status.health, "reason": status.reason, "document": document}
     put(connection, tables.statuses, status.environment, columns)
-    if before is None or _state(status) != _state(before) or status.live != before.live:
+    if _state(status) != _state_of(text, status.environment):
         _add_transition(connection, status, at)
 
 
-def _status(connection: Connection, environment: EnvironmentName) -> tuple[Status | None, str | None]:
-    """What is remembered, and its document. A row that can't be read counts as none, and so is written anew."""
+def _status_text(connection: Connection, environment: EnvironmentName) -> str | None:
     table = tables.statuses
-    text = connection.execute(select(table.c.document).where(table.c.environment == environment)).scalar()
-    if text is None:
-        return None, None
+    return connection.execute(select(table.c.document).where(table.c.environment == environment)).scalar()
+
+
+def _state_of(text: str | None, environment: EnvironmentName) -> tuple[object, ...] | None:
+    """What was remembered. A row that can't be read counts as none: it is being written anew."""
     try:
-        return rows.value_of(Status, text, table.name, environment), text
+        return None if text is None else _state(rows.value_of(Status, text, "statuses", environment))
     except Malformed:
-        return None, None
-
-
-def _since(status: Status, before: Status | None, at: datetime) -> Status:
-    if status.since is not None:
-        return status
-    return replace(status, since=before.since if before and _state(before) == _state(status) else at)
+        return None
 
 
 def _state(status: Status) -> tuple[object, ...]:
-    return status.sync, status.health, status.reason
+    return status.sync, status.health, status.reason, status.live
 
 
 def _add_transition(connection: Connection, status: Status, at: datetime) -> None:

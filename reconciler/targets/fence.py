@@ -12,14 +12,16 @@ be flipped in them unnoticed. Two holders of the *same* token are kept apart by 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from reconciler.disk import Disk, Folder, lock
 from reconciler.errors import PolicyDenied, Reason, Transient
-from reconciler.targets.layout import PRIVATE_MODE
+from reconciler.targets.layout import ACCEPTED, DISPLACED, FENCE, PRIVATE_MODE
+
+KEPT_ASIDE = 3
+"""Things in the way of `current` that are kept: the disk must not fill with them."""
 
 _TOKEN = re.compile(r"[1-9][0-9]{0,18}")
 
@@ -51,47 +53,92 @@ def check(names: Iterable[str], token: int) -> None:
 class Turn:
     """The right to act, from `take_turn`. `work` is ours alone and empty at the start."""
 
-    def __init__(self, disk: Disk, fence: Folder, token: int, work: Folder) -> None:
+    def __init__(self, disk: Disk, own: Folder, fence: Folder, token: int, work: Folder) -> None:
+        self.work = work
         self._disk = disk
+        self._own = own
         self._fence = fence
         self._token = token
-        self.work = work
+        self._discarded = 0
 
     def check(self) -> None:
         """Raises PolicyDenied `FencedOff` when somebody with a larger token came meanwhile."""
         check(self._fence.names(), self._token)
 
+    def accept(self, data: bytes) -> None:
+        """Replace the record of the accepted declaration."""
+        self._disk.put_record("target:accept", self.work, self._own, ACCEPTED, data)
+
     def discard(self, step: str, folder: Folder, name: str) -> None:
-        """Take something off the target: it is gone from its place in one step, and removed later."""
-        self._disk.move(step, folder, name, self.work, f"gone-{len(self.work.names())}-{name[:64]}")
+        """Take something off the target: gone from its place in one step, removed by `clean`."""
+        self._discarded += 1
+        self._disk.move(step, folder, name, self.work, f"gone-{self._discarded}")
 
     def clean(self, step: str) -> None:
         """Remove what was discarded."""
         self._disk.empty(step, self.work)
 
+    def displace(self, folder: Folder, name: str) -> None:
+        """Put aside what is not ours and stands in the way; the oldest such things make room.
+
+        A crash in between leaves it in the working folder, from where the next turn puts it aside.
+        """
+        self._disk.move("target:displace", folder, name, self.work, DISPLACED)
+        self.rescue(self.work)
+
+    def tidy(self) -> None:
+        """After a failure: what was prepared goes at once, for nothing may come back to remove it.
+
+        An artifact that can't ever be unpacked is not tried again, and a full disk needs its room back. When
+        this fails as well, the next turn clears it.
+        """
+        with suppress(OSError, Transient):
+            self.rescue(self.work)
+            self.clean("target:clear")
+
+    def rescue(self, work: Folder) -> None:
+        """Bring to safety what an interrupted `displace` left in a working folder."""
+        if work.lstat(DISPLACED) is None:
+            return
+        with self._own.folder(DISPLACED) as aside:
+            kept = sorted(int(name) for name in aside.names() if name.isdecimal())
+            for number in kept[: max(0, len(kept) + 1 - KEPT_ASIDE)]:
+                self.discard("target:displace:forget", aside, str(number))
+            number = max(kept, default=0) + 1
+            self._disk.move("target:displace:keep", work, DISPLACED, aside, str(number))
+            self._disk.sync("target:displace:settle", aside)
+
 
 @contextmanager
-def take_turn(disk: Disk, fence: Folder, token: int) -> Iterator[Turn]:
+def take_turn(disk: Disk, own: Folder, token: int) -> Iterator[Turn]:
     """Raise the fence to a token and act under it.
+
+    Args:
+        disk: For the effects.
+        own: The target's folder of records, with all that it should hold.
+        token: From 1 on.
 
     Raises:
         PolicyDenied: `FencedOff`, at the start, or in the middle when a larger token came.
         Transient: `TargetUnavailable`: the same token is at work here.
     """
-    check(fence.names(), token)
-    name = str(token)
-    if fence.lstat(name) is None:
-        disk.make_folder("target:fence", fence, name, PRIVATE_MODE)
-        # A crash from here on leaves a raised fence: smaller tokens are refused, nothing else changed.
-        disk.sync("target:fence:settle", fence)
-    with fence.folder(name) as work:
-        turn = Turn(disk, fence, token, work)
-        try:
-            _enter(disk, fence, turn, token)
-            yield turn
-        except (OSError, Transient):
-            turn.check()  # what failed may have failed because we were fenced off: then that is the reason
-            raise
+    with own.folder(FENCE) as fence:
+        check(fence.names(), token)
+        name = str(token)
+        if fence.lstat(name) is None:
+            disk.make_folder("target:fence", fence, name, PRIVATE_MODE)
+            # A crash from here on leaves a raised fence: smaller tokens are refused, nothing else changed.
+            disk.sync("target:fence:settle", fence)
+        with fence.folder(name) as work:
+            turn = Turn(disk, own, fence, token, work)
+            try:
+                _enter(disk, fence, turn, token)
+                yield turn
+            except Exception as error:
+                turn.tidy()
+                if isinstance(error, OSError | Transient):
+                    turn.check()  # it may have failed because we were fenced off: then that is the reason
+                raise
 
 
 def _enter(disk: Disk, fence: Folder, turn: Turn, token: int) -> None:
@@ -100,7 +147,7 @@ def _enter(disk: Disk, fence: Folder, turn: Turn, token: int) -> None:
     Of two that come at once, either the smaller one sees the larger folder here, or the larger one's
     listing, which is later than its own folder, sees the smaller one and removes it.
     """
-    if not lock(turn.work) or os.fstat(turn.work.fd).st_nlink == 0:
+    if not lock(turn.work):
         raise Transient(
             Reason.TARGET_UNAVAILABLE,
             f"somebody else works on this target with the same token {token}",
@@ -109,17 +156,18 @@ def _enter(disk: Disk, fence: Folder, turn: Turn, token: int) -> None:
     turn.check()
     for name in fence.names():
         if _token(name) < token:
-            _retire(disk, fence, name)
-    # Leftovers of an earlier attempt of ours.
-    disk.empty("target:clear", turn.work)
+            _retire(disk, fence, turn, name)
+    turn.rescue(turn.work)
+    turn.clean("target:clear")
 
 
-def _retire(disk: Disk, fence: Folder, name: str) -> None:
+def _retire(disk: Disk, fence: Folder, turn: Turn, name: str) -> None:
     """Remove a former holder's folder, again and again while it still puts things into it."""
     gone = False
     while not gone:
         try:
             with fence.folder(name) as former:
+                turn.rescue(former)
                 disk.empty("target:fence:retire", former)
         except FileNotFoundError:
             return

@@ -29,8 +29,7 @@ def source(root: Path, tmp_path: Path) -> Source:
 
 
 def outside(root: Path) -> Path:
-    folder = store(root.parent / "elsewhere")
-    return folder
+    return store(root.parent / "elsewhere")
 
 
 def run_folder_is_a_link(root: Path) -> None:

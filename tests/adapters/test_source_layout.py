@@ -87,6 +87,7 @@ CASES: dict[str, tuple[bytes, str]] = {
     "an unknown field": (run_json(approved=True), "approved: an unknown field"),
     "no conclusion": (run_json(conclusion=...), "conclusion: the field is missing"),
     "another version": (run_json(version=2), "version"),
+    "version 1.0": (run_json(version=1.0), "version"),
     "version true": (run_json(version=True), "version"),
     "another run's file": (run_json(run_id=102), "run_id: the file is of run 102"),
     "a run_id in quotes": (run_json(run_id="101"), "run_id"),

@@ -127,7 +127,7 @@ def test_several_threads_read_at_once(source: Source, root: Path) -> None:
     store(root, data=BIG)
 
     def read(offset: int) -> bytes:
-        assert source.run(RUN)
+        assert source.run(RUN).run_id == RUN
         with source.open(run(), artifact(BIG), offset) as stream:
             return b"".join(stream)
 

@@ -1,0 +1,224 @@
+"""Where everything of one demo is: a single folder, marked as ours, so that it can be removed as a whole.
+
+Order matters at both ends. The marker is the first file, so that whatever a crash leaves is known to be ours;
+the word `ready` comes last, so that a demo that was never finished is not taken for one that was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.errors import Reason, Terminal
+from reconciler.model import EnvironmentName
+from reconciler.settings import ENVIRONMENT_VARIABLE
+
+DEFAULT = Path(".demo")
+DIR_VARIABLE = "RECONCILER_DEMO_DIR"
+
+_MARK = "This folder is a demo of reconciler; `reconciler demo down` removes it.\n"
+_READY = "ready\n"
+_KEPT_VARIABLES = frozenset({ENVIRONMENT_VARIABLE, DIR_VARIABLE})
+
+
+@dataclass(frozen=True, slots=True)
+class DemoFolder:
+    """The places in it; `path` is absolute and free of links."""
+
+    path: Path
+
+    @property
+    def origin(self) -> Path:
+        """The bare repository that the daemon tracks."""
+        return self.path / "origin.git"
+
+    @property
+    def work(self) -> Path:
+        """The clone in which people work."""
+        return self.path / "work"
+
+    @property
+    def keys(self) -> Path:
+        """Everybody's signing keys."""
+        return self.path / "keys"
+
+    @property
+    def allowed_signers(self) -> Path:
+        """Whose signatures the operator knows."""
+        return self.path / "allowed_signers"
+
+    @property
+    def runs(self) -> Path:
+        """What CI stored."""
+        return self.path / "runs"
+
+    @property
+    def state(self) -> Path:
+        """The daemon's own."""
+        return self.path / "state"
+
+    @property
+    def settings(self) -> Path:
+        """The operator's settings."""
+        return self.path / "reconciler.yaml"
+
+    @property
+    def log(self) -> Path:
+        """What the daemon says."""
+        return self.path / "daemon.log"
+
+    @property
+    def pid(self) -> Path:
+        """The daemon's process."""
+        return self.path / "daemon.pid"
+
+    @property
+    def marker(self) -> Path:
+        """Says that the folder is ours, and whether it was finished."""
+        return self.path / "DEMO"
+
+    @property
+    def live(self) -> Path:
+        """The root of all targets."""
+        return self.path / "live"
+
+    def target(self, environment: EnvironmentName) -> Path:
+        """Where an environment's releases are."""
+        return self.live / environment
+
+    def current(self, environment: EnvironmentName) -> Path:
+        """The link to the live release."""
+        return self.target(environment) / "current"
+
+    def release(self, environment: EnvironmentName) -> str:
+        """The live release's name; empty before the first one."""
+        try:
+            return self.current(environment).readlink().name
+        except OSError:
+            return ""
+
+    @property
+    def exists(self) -> bool:
+        """Whether a demo was begun here."""
+        return self._mark().startswith(_MARK)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it was set up to the end."""
+        return self._mark() == _MARK + _READY
+
+    def begin(self) -> None:
+        """Make the folder anew, with what an interrupted start left removed.
+
+        Raises:
+            Terminal: `InvalidSettings`: something else is there.
+        """
+        with _disk(self.path):
+            self.remove()
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if any(self.path.iterdir()):
+                raise Terminal(
+                    Reason.INVALID_SETTINGS,
+                    f"{self.path} is there already and is no demo",
+                    "name another folder with --dir",
+                )
+            self.marker.write_text(_MARK)
+
+    def finish(self) -> None:
+        """Everything is set up."""
+        with _disk(self.path):
+            self.marker.write_text(_MARK + _READY)
+
+    def remove(self) -> bool:
+        """Remove all of it; returns whether there was a demo.
+
+        Raises:
+            Terminal: `InvalidSettings`: the disk refuses.
+        """
+        if not self.exists:
+            return False
+        with _disk(self.path):
+            for child in self.path.iterdir():
+                if child != self.marker:
+                    _remove(child)
+            self.marker.unlink()  # last: what a crash leaves is still known to be ours
+            self.path.rmdir()
+        return True
+
+    def expect_ready(self) -> None:
+        """For steps that need a demo.
+
+        Raises:
+            Terminal: `InvalidSettings`, when there is none here.
+        """
+        if not self.ready:
+            message = f"there is no demo in {shown(self.path)}"
+            raise Terminal(Reason.INVALID_SETTINGS, message, "start one with `reconciler demo up`")
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """One step of the tour at a time.
+
+        Raises:
+            Terminal: `StateLocked`: another one is under way.
+        """
+        descriptor = os.open(self.marker, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError:
+            message = f"another demo command is at work in {shown(self.path)}"
+            raise Terminal(Reason.STATE_LOCKED, message, "wait until it has ended") from None
+        finally:
+            os.close(descriptor)
+
+    def _mark(self) -> str:
+        try:
+            return self.marker.read_text()
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+
+def locate(named: Path | None) -> DemoFolder:
+    """The demo that is meant: the named folder, that of the settings in force when they are a demo's, or `.demo`."""
+    if named is None and (variable := os.environ.get(ENVIRONMENT_VARIABLE)):
+        beside = DemoFolder(Path(variable).absolute().parent.resolve())
+        if beside.exists:
+            return beside
+    return DemoFolder((named or DEFAULT).resolve())
+
+
+def forget_overrides() -> None:
+    """The demo is what its settings file says: no variable of this shell may change parts of it."""
+    for name in list(os.environ):
+        if name.startswith("RECONCILER_") and name not in _KEPT_VARIABLES:
+            del os.environ[name]
+
+
+def shown(path: Path) -> str:
+    """A path as people would type it here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+@contextlib.contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        message = f"{error.filename or path}: {error.strerror or error}"
+        raise Terminal(Reason.INVALID_SETTINGS, message, "name another folder with --dir") from None

@@ -1,0 +1,178 @@
+"""Approval without a hosted forge: a merge commit, signed by somebody the operator knows.
+
+The signer of a merge is its reviewer, the second parent the head that was reviewed, and the authors are all
+who had a hand in the commits between the parents. Facts only; who may approve what, and whether the
+merge left the content as it was reviewed, is judged elsewhere.
+
+What a signature does not say is the branch it was meant for: a merge signed for another branch is a good
+one here too, once somebody who may push brings it to the tracked branch. Signers merge into that branch
+alone, or the operator protects it against pushes of what was merged elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from reconciler.errors import Reason, Terminal
+from reconciler.forges.signed_merge.files import KeyFiles
+from reconciler.forges.signed_merge.people import Roster, claimed
+from reconciler.forges.signed_merge.signatures import NotSigned, Signatures, Signed
+from reconciler.forges.signed_merge.signers import Unusable
+from reconciler.model import ChangeRequest, Commit, CommitId, Decision, ForgeFacts, Person, Review
+from reconciler.ports import Forge, Parts, Repository
+
+VERDICTS = 8192
+"""Commits whose signer is kept in memory."""
+
+_CO_AUTHOR = re.compile(r"^[ \t]*co-authored-by[ \t]*:[ \t]*(\S.*)$", re.IGNORECASE | re.MULTILINE)
+
+
+class SignedMergeOptions(BaseModel):
+    """The operator's settings below `forge:` for this type."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    allowed_signers: Path | None = Field(
+        None, strict=False, description="file of the people who may sign with SSH keys (ssh-keygen, ALLOWED SIGNERS)"
+    )
+    gpg_keyring: Path | None = Field(
+        None, strict=False, description="keyring of the people who may sign with OpenPGP keys, from gpg --export"
+    )
+    authors: Literal["signed", "claimed"] = Field(
+        "signed",
+        description="signed: commits of a merged branch must be signed too, or nobody knows who wrote them; "
+        "claimed: believe the author lines, which anybody can write",
+    )
+
+    @model_validator(mode="after")
+    def _some_keys(self) -> SignedMergeOptions:
+        if self.allowed_signers is None and self.gpg_keyring is None:
+            raise ValueError("name allowed_signers, gpg_keyring, or both: without keys nobody can approve")
+        return self
+
+
+def create(options: Mapping[str, object], parts: Parts) -> Forge:
+    """The forge, ready to use.
+
+    Raises:
+        pydantic.ValidationError: The options are not those of this type.
+        Terminal: `InvalidSettings`: a file of keys can't be relied upon, or there is no repository.
+    """
+    if parts.repository is None:
+        raise Terminal(Reason.INVALID_SETTINGS, "forge signed_merge: needs a repository to read commits from")
+    settings = SignedMergeOptions.model_validate(dict(options))
+    files = KeyFiles(settings.allowed_signers, settings.gpg_keyring)
+    try:
+        files.read()
+    except Unusable as problem:
+        hint = "nobody is trusted on the word of a file that can't be relied upon: correct it"
+        raise Terminal(Reason.INVALID_SETTINGS, str(problem), hint) from None
+    signatures = Signatures(files.keyring, parts.bounds.git_local_seconds, parts.trace)
+    limit = parts.bounds.merged_commits
+    return SignedMerge(parts.repository, files, signatures, limit, settings.authors == "signed")
+
+
+class SignedMerge:
+    """Implements `ports.Forge`. Safe to use from several threads.
+
+    Args:
+        repository: Where commits are read.
+        files: The operator's keys.
+        signatures: Checks them.
+        limit: Most commits that one merge may bring.
+        proven: Whether only signed commits tell their author.
+    """
+
+    def __init__(
+        self, repository: Repository, files: KeyFiles, signatures: Signatures, limit: int, proven: bool
+    ) -> None:
+        self._repository = repository
+        self._files = files
+        self._signatures = signatures
+        self._limit = limit
+        self._proven = proven
+        self._lock = threading.Lock()
+        self._verdicts: OrderedDict[tuple[str, CommitId], Signed] = OrderedDict()
+
+    def facts(self, commit: CommitId) -> ForgeFacts:
+        """How a commit came to the branch: by a merge that somebody signed, or not.
+
+        Raises:
+            Transient: `ForgeUnavailable`: keys or tools are not at hand. `RepositoryUnavailable`.
+        """
+        roster = self._files.current()
+        merge = self._repository.commit(commit)
+        if len(merge.parents) != 2:
+            return _none(commit, _kind(merge))
+        verdict = self._signer(merge, roster)
+        if isinstance(verdict, NotSigned):
+            return _none(commit, f"the merge {verdict.why}")
+        base, head = merge.parents
+        brought = self._repository.between(base, head, self._limit)
+        if not brought:
+            return _none(commit, "the merge brings no commit that was not there before, so nothing was reviewed")
+        if len(brought) > self._limit:
+            return _none(commit, f"the merge brings more than {self._limit} commits (bounds.merged_commits)")
+        return ForgeFacts(commit, (self._request(merge, verdict.person, brought, roster),))
+
+    def _request(self, merge: Commit, signer: Person, brought: tuple[CommitId, ...], roster: Roster) -> ChangeRequest:
+        head = merge.parents[1]
+        authors: dict[Person, None] = {}
+        unproven: list[str] = []
+        for name in brought:
+            commit = self._repository.commit(name)
+            verdict = self._signer(commit, roster)
+            if isinstance(verdict, Signed):
+                authors[verdict.person] = None
+            else:
+                unproven.append(name)
+            authors |= dict.fromkeys(_claims(commit))
+        return ChangeRequest(
+            ref=f"merge {merge.id[:12]}",
+            title=merge.message.split("\n", 1)[0].strip()[:200],
+            head=head,
+            merged_as=merge.id,
+            authors=tuple(authors),
+            unproven_authors=tuple(unproven) if self._proven else (),
+            reviews=(Review(signer, head, Decision.APPROVED),),
+            merged_by=signer,
+        )
+
+    def _signer(self, commit: Commit, roster: Roster) -> Signed | NotSigned:
+        """Who signed; good words are kept for as long as the operator's files stay the same."""
+        key = roster.digest, commit.id
+        with self._lock:
+            if key in self._verdicts:
+                self._verdicts.move_to_end(key)
+                return self._verdicts[key]
+        verdict = self._signatures.check(commit, roster)
+        if isinstance(verdict, Signed) and verdict.lasting:
+            with self._lock:
+                self._verdicts[key] = verdict
+                while len(self._verdicts) > VERDICTS:
+                    self._verdicts.popitem(last=False)
+        return verdict
+
+
+def _claims(commit: Commit) -> list[Person]:
+    """Everybody whom a commit itself names as having had a hand in it."""
+    named = (commit.author, commit.committer, *_CO_AUTHOR.findall(commit.message))
+    return [person for name in named if (person := claimed(name))]
+
+
+def _kind(commit: Commit) -> str:
+    """Why a commit that has not two parents is no approval."""
+    if len(commit.parents) > 2:
+        return f"it merges {len(commit.parents) - 1} branches at once, and nobody can tell what was reviewed"
+    return "it is not a merge: somebody pushed it as it is, squashed it, or moved the branch forward to it"
+
+
+def _none(commit: CommitId, note: str) -> ForgeFacts:
+    return ForgeFacts(commit, (), note)

@@ -1,0 +1,206 @@
+"""The directory target: releases beside each other, `current` pointing at the live one.
+
+`observe` looks and never writes. `apply` goes through these steps, in this order; docs/adr/0005 says why:
+
+    fence → clear → unpack → verify → sync → manifest → place → accept → switch → prune
+
+Nothing appears under `releases/` before every byte of it was verified and is durable, and nothing else
+than one rename ever changes `current`. Each step can be stopped, and done again. The layout is told in
+`layout`, the right to act in `fence`, the installation of one release in `install`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from reconciler.core.approve import Approval
+from reconciler.core.declare import Declaration
+from reconciler.core.verify import VerifiedArtifact
+from reconciler.disk import Disk, Folder, faults
+from reconciler.errors import IntegrityError, Reason
+from reconciler.model import EnvironmentName, Observation
+from reconciler.ports import Parts, Target, Targets
+from reconciler.targets import fence, records
+from reconciler.targets.install import Installer, kept
+from reconciler.targets.layout import (
+    CURRENT,
+    DISPLACED,
+    FENCE,
+    MANIFESTS,
+    OWN,
+    PRIVATE_MODE,
+    PUBLIC_MODE,
+    RELEASES,
+    Place,
+    ReleaseId,
+    locate,
+    normal_roots,
+    not_allowed,
+    open_real,
+)
+from reconciler.targets.survey import Survey, drift, look, observation
+
+
+class Options(BaseModel):
+    """What the operator allows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    roots: tuple[Path, ...] = Field((), description="Folders below which targets may lie; none are allowed by default.")
+
+
+def create(options: Mapping[str, Any], parts: Parts) -> Targets:
+    """Directory targets within the operator's roots.
+
+    Raises:
+        pydantic.ValidationError: The options are not those above.
+    """
+    return DirectoryTargets(Options.model_validate(dict(options)), parts)
+
+
+class DirectoryTargets:
+    """Makes the target of each environment."""
+
+    def __init__(self, options: Options, parts: Parts) -> None:
+        self._roots = normal_roots(options.roots)
+        self._parts = parts
+        self._disk = Disk(parts.trace)
+
+    def target(self, environment: EnvironmentName, declaration: Declaration) -> Target:
+        """See `ports.Targets`."""
+        place = locate(self._roots, declaration.target.path)
+        with faults(str(place)):
+            folder = place.open()
+            if folder is not None:
+                with folder:
+                    pass  # only the way there was to be checked
+        return DirectoryTarget(place, environment, declaration, self._disk, self._parts)
+
+
+class DirectoryTarget:
+    """One environment's folder."""
+
+    def __init__(
+        self, place: Place, environment: EnvironmentName, declaration: Declaration, disk: Disk, parts: Parts
+    ) -> None:
+        self._place = place
+        self._environment = environment
+        self._keep = declaration.target.keep
+        self._unpack = declaration.artifact.unpack
+        self._disk = disk
+        self._bounds = parts.bounds
+        self._spool = parts.state / "directory"
+
+    def observe(self) -> Observation:
+        """See `ports.Target`."""
+        with faults(str(self._place)):
+            folder = self._place.open()
+            if folder is None:
+                return Observation(live=None, accepted=None)
+            with folder:
+                return self._observe(folder)
+
+    def apply(self, artifact: VerifiedArtifact, approval: Approval, token: int) -> Observation:
+        """See `ports.Target`."""
+        self._check_approval(approval)
+        if artifact.digest != approval.sha256:
+            raise IntegrityError(
+                Reason.DIGEST_MISMATCH,
+                f"the approval is for sha256 {approval.sha256}, the artifact has {artifact.digest}",
+                "this should not happen: report it with the audit log",
+            )
+        with faults(str(self._place)):
+            settled = self._settled(approval, token)
+            if settled is not None:
+                return settled
+            with self._turn(token) as (folder, turn):
+                found = look(folder, self._place, self._environment)
+                installer = Installer(self._disk, folder, turn, found, self._bounds)
+                release = installer.provide(artifact, approval, self._unpack, self._spool)
+                _accept(turn, found, approval, token)
+                self._switch(folder, turn, found, release)
+                installer.prune(release, self._keep)
+                return self._observe(folder)
+
+    def accept(self, approval: Approval, token: int) -> None:
+        """See `ports.Target`."""
+        self._check_approval(approval)
+        with faults(str(self._place)), self._turn(token) as (folder, turn):
+            found = look(folder, self._place, self._environment)
+            _accept(turn, found, approval, token)
+
+    def _observe(self, folder: Folder) -> Observation:
+        found = look(folder, self._place, self._environment)
+        return observation(found, drift(folder, found, self._unpack))
+
+    def _check_approval(self, approval: Approval) -> None:
+        if approval.environment != self._environment:
+            raise not_allowed(
+                f"an approval for {approval.environment} was brought to the target of {self._environment}",
+                "this should not happen: report it with the audit log",
+            )
+
+    def _settled(self, approval: Approval, token: int) -> Observation | None:
+        """What is there, when nothing is to be done: then nothing is written, not even a larger token."""
+        folder = self._place.open()
+        if folder is None:
+            return None
+        with folder:
+            found = look(folder, self._place, self._environment)
+            fence.check(found.tokens, token)
+            head = found.head(found.live)
+            if head is None or (head.release.run_id, head.sha256) != (approval.run_id, approval.sha256):
+                return None
+            surplus = {other.release for other in found.heads} - kept(found, head.release, self._keep)
+            if found.stray or surplus or not records.same(found.accepted, approval):
+                return None
+            return None if drift(folder, found, self._unpack) else observation(found, ())
+
+    @contextmanager
+    def _turn(self, token: int) -> Iterator[tuple[Folder, fence.Turn]]:
+        """The target's folder, made where it is missing, and the right to change what is in it."""
+        with self._place.create(self._disk) as folder:
+            look(folder, self._place, self._environment)  # before the first thing is written: is it ours?
+            with self._own(folder) as own, fence.take_turn(self._disk, own, token) as turn:
+                yield folder, turn
+
+    def _own(self, folder: Folder) -> Folder:
+        """The folders that each step below relies on. A crash leaves some of them, empty."""
+        disk, made = self._disk, "target:layout"
+        if folder.lstat(OWN) is None or folder.lstat(RELEASES) is None:
+            disk.make_folder(made, folder, OWN, PRIVATE_MODE)
+            disk.make_folder(made, folder, RELEASES, PUBLIC_MODE)
+            disk.sync(f"{made}:settle", folder)
+        own = open_real(folder, OWN, str(self._place))
+        if own is None:
+            raise FileNotFoundError(f"{self._place}/{OWN}")
+        missing = [name for name in (MANIFESTS, FENCE, DISPLACED) if own.lstat(name) is None]
+        for name in missing:
+            disk.make_folder(made, own, name, PRIVATE_MODE)
+        if missing:
+            disk.sync(f"{made}:settle", own)
+        return own
+
+    def _switch(self, folder: Folder, turn: fence.Turn, found: Survey, release: ReleaseId) -> None:
+        """The one effect that changes what is live."""
+        if found.link is not None and found.link.sound and found.live == release:
+            return
+        if found.link is not None and not found.link.is_link:
+            turn.displace(folder, CURRENT)
+        turn.check()
+        # Even when the process sleeps here and another one takes over: the link's folder is gone then,
+        # and the rename below fails.
+        self._disk.put_link("target:switch", turn.work, folder, CURRENT, f"{RELEASES}/{release}")
+
+
+def _accept(turn: fence.Turn, found: Survey, approval: Approval, token: int) -> None:
+    """Before the switch: after a crash in between an older release than the accepted one is live, never
+    a release that no record accounts for.
+    """
+    if not records.same(found.accepted, approval):
+        turn.accept(records.encode_accepted(approval, token))

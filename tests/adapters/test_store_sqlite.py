@@ -1,0 +1,403 @@
+"""The SQLite store's quirks: its file, its schema, what it does not write, and what it says when it can't."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from reconciler.core import audit
+from reconciler.errors import Reason, ReconcilerError, Terminal, Transient
+from reconciler.model import CommitId, EnvironmentName, OperatorHand, Sync
+from reconciler.stores import sql, sqlite, tables
+from reconciler.stores.statements import TRANSITIONS_KEPT
+from tests.contracts.test_store_contract import ATTEMPT, LATER, STAGING, STATUS, Noon, chain, succeeded
+from tests.factories import NOON
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "state.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[sql.SqlStore]:
+    opened = sql.create(f"sqlite:///{path}", Noon(), lambda _: None)
+    yield opened
+    opened.close()
+
+
+def execute(path: Path, *statements: str) -> list[tuple[object, ...]]:
+    """Run SQL behind the store's back."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        return [row for statement in statements for row in connection.execute(statement)]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {found.name: found.read_bytes() for found in folder.iterdir() if not found.name.endswith("-shm")}
+
+
+# --- the file and its schema --------------------------------------------------------------------
+
+
+def test_nothing_is_made_before_the_store_is_used(store: sql.SqlStore, path: Path) -> None:
+    assert not path.parent.exists()
+
+
+def test_only_its_owner_can_read_the_store(store: sql.SqlStore, path: Path) -> None:
+    store.acquire("a")
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert {found.stat().st_mode & 0o777 for found in path.parent.iterdir()} == {0o600}
+
+
+def test_the_tables_and_the_migrations_agree(store: sql.SqlStore, path: Path) -> None:
+    store.tip()
+    engine = sqlite.engine_for(path)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
+    engine.dispose()
+
+
+def test_what_must_last_is_written_through(store: sql.SqlStore, path: Path) -> None:
+    store.tip()
+    engine = sqlite.engine_for(path)
+    with engine.connect() as connection:
+        values = [
+            connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        ]
+    engine.dispose()
+    assert values == ["wal", 2, 1, 10_000]
+
+
+def test_opening_a_store_that_is_up_to_date_writes_nothing_and_needs_no_alembic(
+    store: sql.SqlStore, path: Path
+) -> None:
+    store.acquire("a")
+    store.close()
+    before = contents(path.parent), path.stat().st_mtime_ns
+    code = (
+        "import sys; from reconciler.stores import sql\n"
+        f"store = sql.create('sqlite:///{path}', None, print)\n"
+        "assert store.tip() is None; store.close()\n"
+        "assert 'alembic' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    assert (contents(path.parent), path.stat().st_mtime_ns) == before
+
+
+def test_a_store_of_a_newer_program_is_left_alone(store: sql.SqlStore, path: Path) -> None:
+    store.acquire("a")
+    store.close()
+    execute(path, "UPDATE alembic_version SET version_num = '9999'")
+    before = path.read_bytes()
+    with pytest.raises(Terminal, match="version '9999'") as refused:
+        store.acquire("a")
+    assert refused.value.reason is Reason.STORE_UNAVAILABLE
+    assert "newer reconciler" in refused.value.hint
+    assert path.read_bytes() == before
+
+
+def test_a_database_of_another_program_is_left_alone(store: sql.SqlStore, path: Path) -> None:
+    path.parent.mkdir()
+    execute(path, "CREATE TABLE music (title)")
+    with pytest.raises(Terminal, match="another program: it has the table 'music'"):
+        store.tip()
+    assert execute(path, "SELECT name FROM sqlite_master") == [("music",)]
+
+
+# --- what is not written ------------------------------------------------------------------------
+
+
+def test_a_pass_over_a_converged_environment_writes_nothing(store: sql.SqlStore, path: Path) -> None:
+    store.save(STATUS, NOON)
+    store.save_tip(CommitId("e" * 40))
+    with closing(sqlite3.connect(path)) as watcher:
+        version = watcher.execute("PRAGMA data_version").fetchone()
+        before = contents(path.parent)
+        for _ in range(10):
+            store.save(STATUS, LATER)
+            store.save_tip(CommitId("e" * 40))
+            store.statuses()
+            store.hand(STAGING)
+            store.unfinished()
+        assert watcher.execute("PRAGMA data_version").fetchone() == version
+        assert contents(path.parent) == before
+        store.save(replace(STATUS, message="changed"), LATER)
+        assert watcher.execute("PRAGMA data_version").fetchone() != version
+
+
+def test_only_the_newest_transitions_of_each_environment_are_kept(store: sql.SqlStore) -> None:
+    other = EnvironmentName("other")
+    store.save(replace(STATUS, environment=other), NOON)
+    for n in range(TRANSITIONS_KEPT + 20):
+        store.save(replace(STATUS, sync=Sync.HELD if n % 2 else Sync.SYNCED), NOON)
+    mine = store.transitions(STAGING, limit=10_000)
+    assert len(mine) == TRANSITIONS_KEPT
+    assert mine[-1].id == TRANSITIONS_KEPT + 21
+    assert len(store.transitions(other)) == 1
+
+
+def test_opening_and_closing_leaves_no_file_open(store: sql.SqlStore) -> None:
+    store.tip()
+    store.close()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(20):
+        store.acquire("a")
+        store.close()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+# --- several at once ----------------------------------------------------------------------------
+
+
+def test_a_reader_does_not_wait_for_a_writer_and_sees_the_state_before(store: sql.SqlStore, path: Path) -> None:
+    store.save(STATUS, NOON)
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("DELETE FROM statuses")
+        assert store.statuses() == {STAGING: STATUS}
+        writer.execute("ROLLBACK")
+
+
+def test_a_writer_waits_its_turn(store: sql.SqlStore, path: Path) -> None:
+    store.acquire("a")
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("UPDATE lease SET token = 7")
+        turn = threading.Timer(0.3, lambda: writer.execute("COMMIT"))
+        turn.start()
+        assert store.acquire("b") == 8
+        turn.join()
+
+
+def test_the_database_itself_refuses_to_change_or_remove_an_audit_entry(store: sql.SqlStore, path: Path) -> None:
+    store.begin(ATTEMPT)
+    for statement in ("UPDATE audit SET line = ''", "DELETE FROM audit"):
+        with pytest.raises(sqlite3.IntegrityError, match="only ever appended to"):
+            execute(path, statement)
+    chain(store)
+
+
+def test_an_audit_entry_changed_behind_the_guard_is_found(store: sql.SqlStore, path: Path) -> None:
+    store.finish(succeeded(store.begin(ATTEMPT)), STATUS, None)
+    execute(path, "DROP TRIGGER audit_no_update", "UPDATE audit SET line = replace(line, '#12', '#13') WHERE seq = 1")
+    entries = list(store.audit())
+    found = audit.verify([*map(audit.line, entries), audit.trailer(2, entries[-1].hash)])
+    assert [problem.line for problem in found.problems] == [1]
+
+
+# --- what it says when it can't -----------------------------------------------------------------
+
+
+def as_garbage(path: Path) -> None:
+    path.write_bytes(b"garbage" * 4_000)
+
+
+def as_half(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+
+
+def as_flipped(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[4096:8192] = b"\xff" * 4096
+    data[100:300] = b"\xff" * 200
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [as_garbage, as_half, as_flipped], ids=["garbage", "cut in half", "flipped bytes"])
+def test_a_damaged_store_says_so_and_starts_over_when_it_is_moved_away(
+    store: sql.SqlStore, path: Path, damage: Callable[[Path], None]
+) -> None:
+    store.finish(succeeded(store.begin(ATTEMPT)), STATUS, None)
+    store.close()
+    damage(path)
+    with pytest.raises(Transient) as refused:
+        store.finish(succeeded(store.begin(ATTEMPT)), STATUS, None)
+    assert refused.value.reason is Reason.STORE_UNAVAILABLE
+    assert str(path) in refused.value.message
+    assert "move the file away" in refused.value.hint
+    path.rename(path.with_suffix(".broken"))
+    store.begin(ATTEMPT)
+    assert len(chain(store)) == 1
+
+
+@pytest.mark.parametrize(
+    ("statement", "look", "named"),
+    [
+        pytest.param(
+            "UPDATE statuses SET document = '{}'",
+            lambda store: store.statuses(),
+            "row 'staging' of table statuses",
+            id="a status that lacks fields",
+        ),
+        pytest.param(
+            "UPDATE statuses SET document = replace(document, 'Synced', 'Sunk')",
+            lambda store: store.statuses(),
+            "row 'staging' of table statuses can't be read: sync",
+            id="a status with an unknown word",
+        ),
+        pytest.param(
+            "UPDATE hands SET document = x'ff00'",
+            lambda store: store.hand(STAGING),
+            "row 'staging' of table hands",
+            id="a hand that is no text",
+        ),
+        pytest.param(
+            "UPDATE attempts SET gates = '[[['",
+            lambda store: store.attempts(),
+            "row 1 of table attempts",
+            id="an attempt whose gates are no JSON",
+        ),
+        pytest.param(
+            "UPDATE attempts SET started = 'yesterday'",
+            lambda store: store.attempts(),
+            "row 1 of table attempts can't be read: started",
+            id="an attempt at no time",
+        ),
+        pytest.param(
+            "UPDATE transitions SET health = 'Fine'",
+            lambda store: store.transitions(),
+            "row 1 of table transitions can't be read: health",
+            id="a transition with an unknown word",
+        ),
+        pytest.param(
+            "INSERT INTO audit VALUES (4, 'x', 'not a line')",
+            lambda store: list(store.audit()),
+            "row 4 of table audit",
+            id="an audit entry that is no line",
+        ),
+        pytest.param(
+            "UPDATE lease SET token = 'many'",
+            lambda store: store.acquire("b"),
+            "whole number",
+            id="a token that is none",
+        ),
+        pytest.param("DROP TABLE statuses", lambda store: store.statuses(), "no such table", id="a table that is gone"),
+    ],
+)
+def test_a_row_that_can_not_be_read_is_named(
+    store: sql.SqlStore, path: Path, statement: str, look: Callable[[sql.SqlStore], object], named: str
+) -> None:
+    store.acquire("a")
+    store.finish(succeeded(store.begin(ATTEMPT)), STATUS, None)
+    store.save_hand(STAGING, OperatorHand(True), "suspend", NOON)
+    execute(path, statement)
+    with pytest.raises(Transient) as refused:
+        look(store)
+    assert refused.value.reason is Reason.STORE_UNAVAILABLE
+    assert named in refused.value.message
+    assert str(path) in refused.value.message
+    assert "UPDATE" not in refused.value.message
+    assert "SELECT" not in refused.value.message
+
+
+def test_a_status_that_can_not_be_read_heals_when_it_is_saved_anew(store: sql.SqlStore, path: Path) -> None:
+    store.save(STATUS, NOON)
+    execute(path, "UPDATE statuses SET document = 'broken'")
+    store.save(STATUS, NOON)
+    assert store.statuses() == {STAGING: STATUS}
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param("file/state.db", id="a folder that is a file"),
+        pytest.param("file/deeper/state.db", id="a folder below a file"),
+        pytest.param("/proc/reconciler/state.db", id="a folder that nobody can make, root neither"),
+        pytest.param("/proc/version", id="a file that nobody can write, root neither"),
+        pytest.param("folder", id="a file that is a folder"),
+        pytest.param("x" * 300, id="a name that is too long"),
+    ],
+)
+def test_a_place_that_can_not_hold_a_store(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    store = sql.create(f"sqlite:///{tmp_path / place}", Noon(), lambda _: None)
+    for use in (store.tip, lambda: store.acquire("a"), lambda: list(store.audit())):
+        with pytest.raises(Transient) as refused:
+            use()
+        assert refused.value.reason is Reason.STORE_UNAVAILABLE
+        assert str(tmp_path / place) in refused.value.message
+        assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:canary@db/name",
+        "sqlite://user:canary@host/path",
+        "sqlite:///state.db?key=canary",
+        "sqlite:///file:canary?mode=memory",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "canary",
+        "",
+    ],
+)
+def test_a_url_of_another_kind_is_refused_without_being_repeated(url: str) -> None:
+    with pytest.raises(Terminal) as refused:
+        sql.create(url, Noon(), lambda _: None)
+    assert refused.value.reason is Reason.STORE_UNAVAILABLE
+    assert "sqlite:///state.db" in refused.value.hint
+    assert "canary" not in f"{refused.value} {refused.value.hint} {refused.value.__cause__}"
+
+
+def test_a_step_that_fails_leaves_nothing_behind(path: Path) -> None:
+    def fail(step: str) -> None:
+        if step == "store:outcome":
+            raise OSError(5, "Input/output error")
+
+    store = sql.create(f"sqlite:///{path}", Noon(), fail)
+    begun = store.begin(ATTEMPT)
+    with pytest.raises(ReconcilerError):
+        store.finish(succeeded(begun), STATUS, None)
+    assert (store.unfinished(), store.statuses(), len(chain(store))) == ((begun,), {}, 1)
+    store.close()
+
+
+# --- lost, replaced -----------------------------------------------------------------------------
+
+
+def remove(path: Path) -> None:
+    for found in path.parent.iterdir():
+        found.unlink()
+
+
+def remove_but_the_log(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize("lose", [remove, remove_but_the_log], ids=["all of it", "all but the write-ahead log"])
+def test_a_store_lost_under_a_running_process_begins_anew(
+    store: sql.SqlStore, path: Path, lose: Callable[[Path], None]
+) -> None:
+    begun = store.begin(ATTEMPT)
+    lose(path)
+    with pytest.raises(Transient, match="knows nothing of its beginning"):
+        store.finish(succeeded(begun), STATUS, None)
+    assert (store.statuses(), store.unfinished()) == ({}, ())
+    store.finish(succeeded(store.begin(ATTEMPT)), STATUS, None)
+    assert len(chain(store)) == 2
+    assert execute(path, "SELECT count(*) FROM audit") == [(2,)]
+
+
+def test_a_store_restored_from_an_old_backup_is_used_at_once(store: sql.SqlStore, path: Path, tmp_path: Path) -> None:
+    store.save_tip(CommitId("a" * 40))
+    store.close()
+    backup = tmp_path / "backup.db"
+    backup.write_bytes(path.read_bytes())
+    store.save_tip(CommitId("b" * 40))
+    remove(path)
+    backup.rename(path)
+    assert store.tip() == "a" * 40

@@ -1,0 +1,304 @@
+"""The judge of approvals: each attack is one history, and one line says what must come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import pytest
+
+from reconciler.core.approve import Approval, Evidence, Judge, Policy, Step
+from reconciler.core.declare import ApprovalSpec, Reading, read
+from reconciler.errors import Reason
+from reconciler.model import (
+    Accepted,
+    ChangeRequest,
+    CommitId,
+    Decision,
+    Digest,
+    EnvironmentName,
+    ForgeFacts,
+    GateResult,
+    Person,
+    Review,
+    RunId,
+    Verdict,
+)
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+ENG = Person("eng", frozenset({"eng@example.com"}))
+REV = Person("rev", frozenset({"rev@example.com", "@acme/sre"}))
+BOSS = Person("boss", frozenset({"boss@example.com"}))
+BOT = Person("bot", frozenset({"bot@example.com"}), bot=True)
+ENG_OTHER_KEY = Person("gpg:1", frozenset({"Eng@Example.com"}))
+
+
+def file(run: int = 1, path: str = "/srv/a", approval: str = "{required: 1}", note: str = "") -> Reading:
+    text = (
+        f"version: 1\nartifact: {{name: a, run_id: {run}, sha256: '{run % 10}{'0' * 63}'}}\n"
+        f"target: {{type: directory, path: {path}}}\napproval: {approval}\n{note}"
+    )
+    reading = read("environments/a.yaml", text.encode())
+    assert reading.declaration, reading.problems
+    return reading
+
+
+BROKEN = read("environments/a.yaml", b"version: [")
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One commit of a history: the file after it, and how it came."""
+
+    after: Reading | None
+    by: Sequence[Person] | None = None
+    """Who approved the merge; None: pushed directly."""
+    authors: tuple[Person, ...] = (ENG,)
+    head: Reading | None = None
+    """The file at the reviewed head, when it differs."""
+    unproven: tuple[str, ...] = ()
+    reviews: tuple[Review, ...] | None = None
+    merged_by: Person | None = None
+
+
+def judge(
+    *commits: Commit, base: Reading | None = None, newcomer: Policy | None = None
+) -> tuple[GateResult, Approval | None]:
+    """Feed a history to a judge, as the pipeline does."""
+    spec = newcomer or ApprovalSpec.model_validate({"required": 1})
+    it = Judge(EnvironmentName("a"), spec)
+    if base:
+        assert base.declaration
+        accepted = Accepted(
+            EnvironmentName("a"),
+            CommitId("0" * 40),
+            base.digest,
+            base.declaration.run_id,
+            base.declaration.sha256,
+            "#0",
+            ("rev",),
+            NOW,
+        )
+        it.begin_at(accepted, base)
+    for number, commit in enumerate(commits, 1):
+        step = Step(CommitId(f"{number:040x}"), commit.after)
+        it.take(step, _evidence(step, commit) if it.asks_for(step) else None)
+    tip = commits[-1].after if commits else base
+    assert tip is not None
+    return it.verdict(tip, NOW)
+
+
+def _evidence(step: Step, commit: Commit) -> Evidence:
+    if commit.by is None:
+        return Evidence(ForgeFacts(step.commit, (), "not a merge"), {})
+    head = CommitId("f" * 40)
+    reviews = commit.reviews
+    if reviews is None:
+        reviews = tuple(Review(person, head, Decision.APPROVED) for person in commit.by)
+    request = ChangeRequest("#1", "bump", head, step.commit, commit.authors, commit.unproven, reviews, commit.merged_by)
+    at_head = commit.head or commit.after
+    return Evidence(ForgeFacts(step.commit, (request,)), {head: at_head.digest if at_head else None})
+
+
+def merged(after: Reading | None, *by: Person, **facts: object) -> Commit:
+    return replace(Commit(after, by or (REV,)), **facts)  # type: ignore[arg-type]
+
+
+def pushed(after: Reading | None) -> Commit:
+    return Commit(after)
+
+
+NONE = "none"
+TWO = "{required: 2}"
+
+CASES: dict[str, tuple[list[Commit], Reading | None, Reason | None]] = {
+    "a merge approved by somebody else passes": ([merged(file(2))], file(1), None),
+    "the file as it was accepted needs nothing new": ([], file(1), None),
+    "a direct push holds": ([pushed(file(2))], file(1), Reason.APPROVAL_MISSING),
+    "a direct push of a comment changes no field and passes": ([pushed(file(1, note="# hi\n"))], file(1), None),
+    "a direct push that is reverted passes": ([pushed(file(2)), pushed(file(1))], file(1), None),
+    "a direct push of the same fields in other words, then reverted in part, passes": (
+        [pushed(file(2, note="# hi\n")), pushed(file(1, note="# hi\n"))],
+        file(1),
+        None,
+    ),
+    "a direct push whose every field a merge replaces passes": ([pushed(file(2)), merged(file(3))], file(1), None),
+    "a merge on top of a direct push does not smuggle its other field in": (
+        [pushed(file(1, path="/srv/b")), merged(file(2, path="/srv/b"))],
+        file(1),
+        Reason.APPROVAL_MISSING,
+    ),
+    "a merge that shows only a comment does not smuggle a pushed run in": (
+        [pushed(file(2)), merged(file(2, note="# hi\n"))],
+        file(1),
+        Reason.APPROVAL_MISSING,
+    ),
+    "a direct push on top of an approved merge holds": (
+        [merged(file(2)), pushed(file(3))],
+        file(1),
+        Reason.APPROVAL_MISSING,
+    ),
+    "a direct push back to the approved merge before it passes": (
+        [merged(file(2)), pushed(file(3)), pushed(file(2))],
+        file(1),
+        None,
+    ),
+    "a merge that lowers the bar and bumps at once is judged by the old bar": (
+        [merged(file(2, approval=NONE), ENG)],
+        file(1),
+        Reason.SELF_APPROVAL,
+    ),
+    "a direct push that lowers the bar does not help the merge after it": (
+        [pushed(file(1, approval=NONE)), pushed(file(2, approval=NONE))],
+        file(1),
+        Reason.APPROVAL_MISSING,
+    ),
+    "a bar lowered by an approved merge is low for the next change": (
+        [merged(file(1, approval=NONE)), pushed(file(2, approval=NONE))],
+        file(1),
+        None,
+    ),
+    "a bar raised by an approved merge is high for the next change": (
+        [merged(file(1, approval=TWO)), merged(file(2, approval=TWO), REV)],
+        file(1),
+        Reason.APPROVAL_MISSING,
+    ),
+    "a bar raised by an approved merge stays high although its commit is reverted by a push": (
+        [merged(file(1, approval=TWO)), pushed(file(1)), merged(file(2), REV)],
+        file(1),
+        Reason.APPROVAL_MISSING,
+    ),
+    "a broken file that a merge mends does not smuggle what was broken in with it": (
+        [pushed(BROKEN), merged(file(2))],
+        file(1),
+        Reason.APPROVAL_MISSING,
+    ),
+    "a broken file that is put back as it was passes": ([pushed(BROKEN), pushed(file(1))], file(1), None),
+    "a file broken and mended by approved merges passes": ([merged(BROKEN), merged(file(2))], file(1), None),
+    "a pushed field stays tainted through a file broken and mended by merges": (
+        [pushed(file(2)), merged(BROKEN), merged(file(2, note="# ok\n"))],
+        file(1),
+        Reason.APPROVAL_MISSING,
+    ),
+    "a removed file that a merge puts back was shown as a whole and passes": (
+        [pushed(None), merged(file(2))],
+        file(1),
+        None,
+    ),
+    "a removed file that a push puts back differently holds": (
+        [pushed(None), pushed(file(2))],
+        file(1),
+        Reason.APPROVAL_MISSING,
+    ),
+    "a new file that a merge brings passes": ([merged(file(1))], None, None),
+    "a new file that a push brings holds": ([pushed(file(1))], None, Reason.APPROVAL_MISSING),
+    "a new file can't exempt itself": ([pushed(file(1, approval=NONE))], None, Reason.APPROVAL_MISSING),
+    "an environment without a gate takes a direct push": (
+        [pushed(file(2, approval=NONE))],
+        file(1, approval=NONE),
+        None,
+    ),
+    "an environment without a gate gets one by a direct push, for what comes after": (
+        [pushed(file(1)), pushed(file(2))],
+        file(1, approval=NONE),
+        Reason.APPROVAL_MISSING,
+    ),
+    "an author does not approve": ([merged(file(2), ENG)], file(1), Reason.SELF_APPROVAL),
+    "an author with another key does not approve": ([merged(file(2), ENG_OTHER_KEY)], file(1), Reason.SELF_APPROVAL),
+    "a co-author does not approve": ([merged(file(2), authors=(ENG, REV))], file(1), Reason.SELF_APPROVAL),
+    "an unproven author could be anybody": ([merged(file(2), unproven=("abc",))], file(1), Reason.SELF_APPROVAL),
+    "allow_self lets the only person in a team merge": (
+        [merged(file(2, approval="{allow_self: true}"), ENG)],
+        file(1, approval="{allow_self: true}"),
+        None,
+    ),
+    "allow_self still wants a merge": (
+        [pushed(file(2, approval="{allow_self: true}"))],
+        file(1, approval="{allow_self: true}"),
+        Reason.APPROVAL_MISSING,
+    ),
+    "a bot does not approve": ([merged(file(2), BOT)], file(1), Reason.APPROVAL_MISSING),
+    "a merge with other content than its reviewed head is stale": (
+        [merged(file(2), head=file(3))],
+        file(1),
+        Reason.APPROVAL_STALE,
+    ),
+    "a review of an older head is stale": (
+        [merged(file(2), reviews=(Review(REV, CommitId("e" * 40), Decision.APPROVED),))],
+        file(1),
+        Reason.APPROVAL_STALE,
+    ),
+    "a withdrawn approval does not count, though its giver merged": (
+        [merged(file(2), reviews=(Review(REV, CommitId("f" * 40), Decision.CHANGES_REQUESTED),), merged_by=REV)],
+        file(1),
+        Reason.APPROVAL_MISSING,
+    ),
+    "a dismissed approval does not count": (
+        [merged(file(2), reviews=(Review(REV, CommitId("f" * 40), Decision.DISMISSED),))],
+        file(1),
+        Reason.APPROVAL_MISSING,
+    ),
+    "who merged counts as one": ([merged(file(2), reviews=(), merged_by=BOSS)], file(1), None),
+    "people count once": (
+        [merged(file(2, approval=TWO), REV, REV, merged_by=REV)],
+        file(1, approval=TWO),
+        Reason.APPROVAL_MISSING,
+    ),
+    "two people are two": ([merged(file(2, approval=TWO), REV, BOSS)], file(1, approval=TWO), None),
+    "only those named may approve": (
+        [merged(file(2, approval="{from: [boss@example.com]}"), REV)],
+        file(1, approval="{from: [boss@example.com]}"),
+        Reason.APPROVER_NOT_ALLOWED,
+    ),
+    "a member of a named team may approve": (
+        [merged(file(2, approval="{from: ['@acme/sre']}"), REV)],
+        file(1, approval="{from: ['@acme/sre']}"),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_history(name: str) -> None:
+    commits, base, reason = CASES[name]
+    result, approval = judge(*commits, base=base)
+    assert result.reason == reason, result
+    assert (approval is None) == (reason is not None)
+    if reason is not None:
+        assert result.verdict is Verdict.HELD
+        assert result.message
+        assert result.hint
+
+
+def test_the_approval_is_bound_to_the_content_and_names_its_people() -> None:
+    _, approval = judge(merged(file(2), REV, BOSS), base=file(1))
+    assert approval is not None
+    assert approval.declaration == file(2).digest
+    assert (approval.run_id, approval.sha256) == (RunId(2), Digest("2" + "0" * 63))
+    assert (approval.commit, approval.request, approval.approvers) == ("0" * 39 + "1", "#1", ("boss", "rev"))
+
+
+def test_a_tip_that_no_judged_commit_left_is_not_approved() -> None:
+    it = Judge(EnvironmentName("a"), "none")
+    it.take(Step(CommitId("1" * 40), file(1)), None)
+    result, approval = it.verdict(file(2), NOW)
+    assert (result.reason, approval) == (Reason.APPROVAL_MISSING, None)
+
+
+def test_what_is_unapproved_is_named_field_by_field() -> None:
+    result, _ = judge(pushed(file(2, path="/srv/b")), merged(file(3, path="/srv/b")), base=file(1))
+    assert "unapproved so far: target.path" in result.evidence
+
+
+def test_a_request_for_another_commit_proves_nothing() -> None:
+    it = Judge(EnvironmentName("a"), ApprovalSpec.model_validate({"required": 1}))
+    step = Step(CommitId("1" * 40), file(1))
+    elsewhere = _evidence(Step(CommitId("2" * 40), file(1)), merged(file(1)))
+    it.take(step, elsewhere)
+    assert it.verdict(file(1), NOW)[0].reason == Reason.APPROVAL_MISSING
+
+
+def test_no_facts_are_asked_for_where_nobody_must_approve() -> None:
+    it = Judge(EnvironmentName("a"), "none")
+    assert not it.asks_for(Step(CommitId("1" * 40), file(1, approval=NONE)))
