@@ -18,12 +18,13 @@ from random import Random
 from watchfiles import watch
 
 from reconciler.core.schedule import DueQueue, retry_delay
-from reconciler.errors import ReconcilerError
 from reconciler.model import EnvironmentName
 from reconciler.ports import Clock
 from reconciler.runner import Runner
 from reconciler.tracker import Tracker
 
+COLLECT_SECONDS = 3_600.0
+"""Seconds between two collections of custody; it looks at every target, so not at each poll."""
 WATCH_STEP_MS = 50
 """Milliseconds between two looks of the watcher at its queue; 5 would cost five times the idle CPU."""
 WATCH_DEBOUNCE_MS = 100
@@ -51,6 +52,7 @@ class Daemon:
         clock: Clock,
         random: Random,
         watched: Callable[[], Iterable[Path]],
+        collect: Callable[[], object],
         trouble: Callable[[Exception | None], None],
     ) -> None:
         """Prepare; nothing starts yet.
@@ -62,7 +64,8 @@ class Daemon:
             clock: For due times.
             random: Spreads retries.
             watched: Local folders whose changes mean "look now"; asked once.
-            trouble: Told when the repository is out of reach, and with None when it is back.
+            collect: Removes what custody no longer needs; called once an hour.
+            trouble: Told when a look or a collection failed, and with None when a look succeeds.
         """
         self._tracker = tracker
         self._runner = runner
@@ -70,6 +73,7 @@ class Daemon:
         self._clock = clock
         self._random = random
         self._watched = watched
+        self._collect = collect
         self._trouble = trouble
         self._look_now = threading.Event()
         self._stopping = threading.Event()
@@ -110,20 +114,24 @@ class Daemon:
 
     def _poll(self) -> None:
         """Look at the repository at each poll and whenever woken."""
+        collect_at = self._clock.monotonic() + COLLECT_SECONDS
         while not self._stopping.is_set():
             self._look_now.clear()
-            self._look()
+            self._guarded(self._look)
+            if self._clock.monotonic() >= collect_at:
+                self._guarded(self._collect)
+                collect_at = self._clock.monotonic() + COLLECT_SECONDS
             self._look_now.wait(self._pace.poll * (0.9 + 0.2 * self._random.random()))
 
-    def _look(self) -> None:
+    def _guarded(self, job: Callable[[], object]) -> None:
+        """The poll outlives any single job."""
         try:
-            due = self._tracker.look()
-        except ReconcilerError as error:
+            job()
+        except Exception as error:  # noqa: BLE001 - told, and tried again at the next poll
             self._trouble(error)
-            return
-        except Exception as error:  # noqa: BLE001 - the poll must outlive any single look
-            self._trouble(error)
-            return
+
+    def _look(self) -> None:
+        due = self._tracker.look()
         self._trouble(None)
         now = self._clock.monotonic()
         with self._changed:

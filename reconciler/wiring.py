@@ -29,6 +29,7 @@ from reconciler.git.mirror import Mirror
 from reconciler.model import CommitId
 from reconciler.pipeline import World
 from reconciler.ports import Clock, Forge, Parts, Source, Store, Targets, Trace
+from reconciler.retention import collect
 from reconciler.runner import Report, Runner
 from reconciler.settings import PluggedSettings, Settings
 from reconciler.stores.sql import SqlStore
@@ -62,7 +63,14 @@ class System:
         settings = self.settings
         pace = Pace(settings.repository.poll_seconds, settings.drift_seconds, settings.stop_seconds, settings.workers)
         return Daemon(
-            self.tracker, runner, pace, self.world.clock, self.random, lambda: watched(settings, self.world), trouble
+            self.tracker,
+            runner,
+            pace,
+            self.world.clock,
+            self.random,
+            lambda: watched(settings, self.world),
+            lambda: collect(self.world, self.catalog),
+            trouble,
         )
 
 

@@ -13,10 +13,14 @@ commits are the same in each run.
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
 
@@ -214,6 +218,36 @@ class GitWorld:
         self.git("push", "--quiet", "origin", "--delete", self.main)
         return self
 
+    @contextmanager
+    def serve(self, credentials: str = "") -> Iterator[str]:
+        """The origin over HTTP on the loopback, by git's own `http-backend`; yields its address.
+
+        Args:
+            credentials: `user:password` that a client must send, or none.
+        """
+        world, wanted = self, "Basic " + base64.b64encode(credentials.encode()).decode()
+
+        class Backend(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if credentials and self.headers.get("Authorization") != wanted:
+                    self.send_response(401)
+                    self.send_header("WWW-Authenticate", 'Basic realm="origin"')
+                    self.end_headers()
+                    return
+                _run_backend(self, world)
+
+            do_POST = do_GET
+
+            def log_message(self, *_: object) -> None:
+                """Quiet."""
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Backend) as server:
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+            try:
+                yield f"http://127.0.0.1:{server.server_address[1]}/{self.origin.name}"
+            finally:
+                server.shutdown()
+
     # --- plain git --------------------------------------------------------------------------------
 
     def rev(self, name: str) -> CommitId:
@@ -251,3 +285,27 @@ def _signing(who: Author, sign: bool | SshKey) -> tuple[str, ...]:
         assert not sign, f"{who} has no key to sign with"
         return ("-c", "commit.gpgSign=false")
     return ("-c", "gpg.format=ssh", "-c", f"user.signingKey={key.private}", "-c", "commit.gpgSign=true")
+
+
+def _run_backend(request: BaseHTTPRequestHandler, world: GitWorld) -> None:
+    """Answer one request by `git http-backend`, as a CGI program (RFC 3875)."""
+    path, _, query = request.path.partition("?")
+    variables = {
+        "GIT_PROJECT_ROOT": str(world.folder),
+        "GIT_HTTP_EXPORT_ALL": "1",
+        "GIT_PROTOCOL": request.headers.get("Git-Protocol", ""),
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
+        "REQUEST_METHOD": request.command,
+        "CONTENT_TYPE": request.headers.get("Content-Type", ""),
+        "HTTP_CONTENT_ENCODING": request.headers.get("Content-Encoding", ""),
+    }
+    body = request.rfile.read(int(request.headers.get("Content-Length", "0")))
+    answer = world.run("git", "http-backend", stdin=body, variables=variables | {"CONTENT_LENGTH": str(len(body))})
+    head, _, content = answer.partition(b"\r\n\r\n")
+    fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+    request.send_response(int(fields.pop("Status", "200").split()[0]))
+    for name, value in fields.items():
+        request.send_header(name, value)
+    request.end_headers()
+    request.wfile.write(content)

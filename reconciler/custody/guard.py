@@ -24,8 +24,9 @@ class Guarded:
         self.offset = 0
 
     def __enter__(self) -> Self:
-        with _source():
+        with _source(OSError):  # beside a source that opens at once, this runs the caller's code: the rest is its own
             self._context = self._fetch(self._asked)
+        with _source():
             self._stream = self._context.__enter__()
         try:
             self.offset = self._agreed()
@@ -59,13 +60,13 @@ class Guarded:
 
 
 @contextmanager
-def _source() -> Iterator[None]:
+def _source(kinds: type[Exception] = Exception) -> Iterator[None]:
     """Around calls into an adapter only: a plug-in may raise anything."""
     try:
         yield
     except ReconcilerError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, it must not end more than this download
+    except kinds as error:
         # A stranger's text, `strerror` too, may hold an address with a token in it: only its kind is shown.
         number = error.errno if isinstance(error, OSError) else None
         said = os.strerror(number) if isinstance(number, int) else type(error).__name__

@@ -112,43 +112,45 @@ class DemoFolder:
         """Whether it was set up to the end."""
         return self._mark() == _MARK + _READY
 
-    def begin(self) -> None:
-        """Make the folder anew, with what an interrupted start left removed.
+    def claim(self) -> None:
+        """Make the folder ours; what is in it already stays.
 
         Raises:
-            Terminal: `InvalidSettings`: something else is there.
+            Terminal: `InvalidSettings`: something else is there, or the disk refuses.
         """
         with _disk(self.path):
-            self.remove()
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if any(self.path.iterdir()):
-                raise Terminal(
-                    Reason.INVALID_SETTINGS,
-                    f"{self.path} is there already and is no demo",
-                    "name another folder with --dir",
-                )
+            if not self.exists:
+                if self._contents():
+                    raise Terminal(
+                        Reason.INVALID_SETTINGS,
+                        f"{shown(self.path)} is there already and is no demo",
+                        "name another folder with --dir",
+                    )
+                self.marker.write_text(_MARK)
+
+    def clear(self) -> None:
+        """Remove what an interrupted start left."""
+        with _disk(self.path):
             self.marker.write_text(_MARK)
+            for child in self._contents():
+                _remove(child)
 
     def finish(self) -> None:
         """Everything is set up."""
         with _disk(self.path):
             self.marker.write_text(_MARK + _READY)
 
-    def remove(self) -> bool:
-        """Remove all of it; returns whether there was a demo.
+    def remove(self) -> None:
+        """Remove all of it, the marker last: what a crash leaves is still known to be ours.
 
         Raises:
             Terminal: `InvalidSettings`: the disk refuses.
         """
-        if not self.exists:
-            return False
+        self.clear()
         with _disk(self.path):
-            for child in self.path.iterdir():
-                if child != self.marker:
-                    _remove(child)
-            self.marker.unlink()  # last: what a crash leaves is still known to be ours
+            self.marker.unlink()
             self.path.rmdir()
-        return True
 
     def expect_ready(self) -> None:
         """For steps that need a demo.
@@ -169,13 +171,15 @@ class DemoFolder:
         """
         descriptor = os.open(self.marker, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not _locked(descriptor) or not self.exists:
+                message = f"another demo command is at work in {shown(self.path)}"
+                raise Terminal(Reason.STATE_LOCKED, message, "wait until it has ended")
             yield
-        except BlockingIOError:
-            message = f"another demo command is at work in {shown(self.path)}"
-            raise Terminal(Reason.STATE_LOCKED, message, "wait until it has ended") from None
         finally:
             os.close(descriptor)
+
+    def _contents(self) -> list[Path]:
+        return [child for child in self.path.iterdir() if child != self.marker]
 
     def _mark(self) -> str:
         try:
@@ -206,6 +210,14 @@ def shown(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _remove(path: Path) -> None:

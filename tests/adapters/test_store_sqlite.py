@@ -136,6 +136,16 @@ def test_a_pass_over_a_converged_environment_writes_nothing(store: sql.SqlStore,
         assert watcher.execute("PRAGMA data_version").fetchone() != version
 
 
+def test_a_pass_over_a_converged_environment_does_not_wait_for_a_writer(store: sql.SqlStore, path: Path) -> None:
+    store.save(STATUS, NOON)
+    store.save_tip(CommitId("e" * 40))
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        store.save(STATUS, LATER)
+        store.save_tip(CommitId("e" * 40))
+        writer.execute("ROLLBACK")
+
+
 def test_only_the_newest_transitions_of_each_environment_are_kept(store: sql.SqlStore) -> None:
     other = EnvironmentName("other")
     store.save(replace(STATUS, environment=other), NOON)

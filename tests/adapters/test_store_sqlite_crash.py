@@ -136,6 +136,27 @@ def test_killed_at_any_moment_the_chain_is_whole(tmp_path: Path) -> None:
         store.close()
 
 
+def test_many_processes_may_open_a_new_store_at_the_same_instant(tmp_path: Path) -> None:
+    for turn in range(6):
+        path = tmp_path / f"{turn}.db"
+        starter, gun = os.pipe()
+
+        def race(path: Path = path, starter: int = starter, gun: int = gun) -> None:
+            os.close(gun)
+            os.read(starter, 1)  # returns for all at once, when the last writing end is closed
+            store = opened(path)
+            store.acquire("a")
+            store.close()
+
+        pids = [child(race) for _ in range(8)]
+        os.close(gun)
+        assert [result(pid) for pid in pids] == [0] * 8
+        os.close(starter)
+        store = opened(path)
+        assert store.acquire("a") == 9
+        store.close()
+
+
 def test_four_processes_that_open_a_new_store_at_once_write_one_chain(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
 
@@ -158,6 +179,11 @@ def test_four_processes_that_open_a_new_store_at_once_write_one_chain(tmp_path: 
     store.close()
 
 
+def write_for_ever(store: sql.SqlStore) -> None:
+    while True:
+        store.save_hand(STAGING, OperatorHand(reason="canary " * 50), "retry", NOON)
+
+
 def test_a_disk_that_takes_no_more_is_told_and_what_was_written_stays(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
 
@@ -166,8 +192,7 @@ def test_a_disk_that_takes_no_more_is_told_and_what_was_written_stays(tmp_path: 
         store.acquire("a")
         resource.setrlimit(resource.RLIMIT_FSIZE, (512 * 1024, 512 * 1024))
         with pytest.raises(Transient) as told:
-            for n in range(10_000):
-                store.save_hand(STAGING, OperatorHand(reason=f"canary {n}" * 50), "retry", NOON)
+            write_for_ever(store)
         assert told.value.reason is Reason.STORE_UNAVAILABLE
         assert str(path) in told.value.message
         assert "canary" not in told.value.message

@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -272,6 +275,18 @@ def test_a_line_longer_than_any_entry_is_never_held_whole() -> None:
 
 def test_an_export_read_from_a_file_is_the_export() -> None:
     assert list(audit.lines(io.BytesIO(b"".join(LOG)))) == LOG
+
+
+def test_the_program_in_the_auditors_guide_agrees(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
+    program = guide.split("```python\n")[1].split("```")[0]
+    file = tmp_path / "audit.jsonl"
+
+    def run(log: Log) -> int:
+        file.write_bytes(b"".join(log))
+        return subprocess.run([sys.executable, "-c", program, str(file)], capture_output=True, timeout=60).returncode
+
+    assert [run(LOG), run(LOG[:-1]), run(ATTACKS["editing one bit of it"](LOG, 50))] == [0, 1, 1]
 
 
 # --- the form -----------------------------------------------------------------------------------

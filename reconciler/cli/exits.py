@@ -1,0 +1,47 @@
+"""Exit codes, and how an error ends a command. The one place that knows both.
+
+Codes are a contract for scripts: 3 says that the product did its work and refused, 1 that something broke.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from reconciler.errors import PolicyDenied, Reason, ReconcilerError, Terminal
+
+
+class ExitCode(IntEnum):
+    """What a command's end means."""
+
+    OK = 0
+    FAILED = 1
+    """It broke; or `diff --exit-code` found a difference, `validate` or `audit verify` a problem."""
+    USAGE = 2
+    """The command, the settings or an environment's name is wrong."""
+    REFUSED = 3
+    """A gate holds."""
+    CREDENTIALS = 4
+    """Credentials are needed."""
+    TIMEOUT = 5
+    """What was waited for did not come in time."""
+    NOT_YET = 8
+    """Nothing is known yet; the same command may answer later."""
+
+
+class Stop(Exception):
+    """Ends the command with a code, and with `error: …` and `hint: …` on stderr."""
+
+    def __init__(self, code: ExitCode, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+
+def code_of(error: ReconcilerError) -> ExitCode:
+    """The exit code that a failure of the project's own kind ends a command with."""
+    if error.reason is Reason.INVALID_SETTINGS:
+        return ExitCode.USAGE
+    if error.reason is Reason.INVALID_DECLARATION and isinstance(error, Terminal):
+        return ExitCode.USAGE
+    return ExitCode.REFUSED if isinstance(error, PolicyDenied) else ExitCode.FAILED

@@ -1,0 +1,111 @@
+"""The memory as an answering command reads it: opened when there is one, never made, and closed again.
+
+Also finds the environment that was meant: a name nobody knows ends the command with the closest one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler import wiring
+from reconciler.cli import render
+from reconciler.cli.exits import ExitCode, Stop
+from reconciler.model import EnvironmentName, OperatorHand, Status
+from reconciler.ports import Store
+from reconciler.settings import Settings, load
+
+NOTHING_YET = "nothing is known yet"
+_START = "start `reconciler run`, or look once with `reconciler reconcile`"
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """An open store, and the settings that led to it."""
+
+    settings: Settings
+    store: Store
+
+
+@contextlib.contextmanager
+def recall(config: Path | None) -> Iterator[Memory]:
+    """Open the memory that a daemon keeps.
+
+    Raises:
+        Stop: `NOT_YET`: there is none.
+        ReconcilerError: `InvalidSettings`, `StoreUnavailable`.
+    """
+    settings = load(config)
+    if not exists(settings):
+        raise Stop(ExitCode.NOT_YET, f"{NOTHING_YET}: there is no memory at {place(settings)}", _START)
+    with opened(settings) as store:
+        yield Memory(settings, store)
+
+
+@contextlib.contextmanager
+def opened(settings: Settings) -> Iterator[Store]:
+    """The store, made when there is none; closed at the end."""
+    store = wiring.open_store(settings)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def exists(settings: Settings) -> bool:
+    """Whether there is a memory to read. One on a server is taken to be there."""
+    file = _file(settings)
+    return file is None or file.exists()
+
+
+def place(settings: Settings) -> str:
+    """Where the memory is, for people: never a URL, which may hold a password."""
+    file = _file(settings)
+    return str(file) if file else "the server in the settings"
+
+
+def _file(settings: Settings) -> Path | None:
+    scheme, found, path = settings.store_url.partition(":///")
+    return Path(path).absolute() if found and scheme.startswith("sqlite") else None
+
+
+def names(config: Path | None) -> tuple[EnvironmentName, ...]:
+    """Every environment that is known, in order."""
+    with recall(config) as memory:
+        return tuple(sorted(memory.store.statuses()))
+
+
+def chosen(wanted: Iterable[str] | None, known: Mapping[EnvironmentName, Status]) -> tuple[EnvironmentName, ...]:
+    """The named environments, each once and in order of name; all that are known when none is named.
+
+    Raises:
+        Stop: `NOT_YET`: none is known at all. `USAGE`: one of the names is nobody's.
+    """
+    if not known:
+        raise Stop(ExitCode.NOT_YET, f"{NOTHING_YET}: no environment was looked at so far", _START)
+    picked = dict.fromkeys(wanted or ()) or dict.fromkeys(known)
+    for name in picked:
+        if name not in known:
+            raise unknown(name, known)
+    return tuple(sorted(EnvironmentName(name) for name in picked))
+
+
+def unknown(name: str, known: Iterable[str]) -> Stop:
+    """Nobody knows this environment; the closest name may have been meant."""
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    hint = f"did you mean {close[0]}?" if close else "`reconciler get -o name` lists all of them"
+    return Stop(ExitCode.USAGE, f"no environment is called {name!r}", hint)
+
+
+def hand_of(hands: Mapping[EnvironmentName, OperatorHand], name: EnvironmentName) -> OperatorHand:
+    """What the operator asked for one environment."""
+    return hands.get(name, OperatorHand())
+
+
+def remark_idle(settings: Settings, what: str = "this is how things stood at its last look") -> None:
+    """Say so when nobody keeps the memory current."""
+    if not wiring.running(settings.state):
+        render.note(f"note: no reconciler runs for {settings.state}; {what}")

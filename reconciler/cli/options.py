@@ -1,0 +1,76 @@
+"""Options and arguments that several commands share. Light: every command's `--help` imports this."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reconciler.cli.exits import ExitCode, Stop
+
+
+class Output(StrEnum):
+    """How an answer is printed."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    YAML = "yaml"
+    NAME = "name"
+
+
+@dataclass(frozen=True, slots=True)
+class Globals:
+    """What stands before the command."""
+
+    config: Path | None
+
+
+def known_environments(ctx: typer.Context, incomplete: str) -> list[str]:
+    """For completion in a shell: names that begin like this. Says nothing when none can be told."""
+    from reconciler.cli import memory
+
+    try:
+        config = ctx.find_root().params.get("config")
+        names = memory.names(Path(str(config)) if config else None)
+    except Exception:  # noqa: BLE001 - a shell that completes must not show a traceback
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="How to print the answer.")]
+WatchOption = Annotated[bool, typer.Option("--watch", "-w", help="Go on until Ctrl-C, and print what changes.")]
+EnvironmentArgument = Annotated[
+    str, typer.Argument(metavar="ENV", help="The environment's name.", autocompletion=known_environments)
+]
+MaybeEnvironmentArgument = Annotated[
+    str | None, typer.Argument(metavar="ENV", help="The environment's name.", autocompletion=known_environments)
+]
+EnvironmentsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="ENV", help="Environments; all when left out.", autocompletion=known_environments),
+]
+
+_DURATION = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)?")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+
+
+def seconds(text: str) -> float:
+    """A duration such as `90`, `30s`, `5m`, `1.5h`, in seconds.
+
+    Raises:
+        Stop: It is none.
+    """
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise Stop(ExitCode.USAGE, f"{text!r} is not a duration", "write 30s, 5m or 1h")
+    return float(match[1]) * _SECONDS[match[2] or "s"]
+
+
+def settings_file(ctx: typer.Context) -> Path | None:
+    """The settings file that was named before the command."""
+    return ctx.obj.config if isinstance(ctx.obj, Globals) else None

@@ -1,0 +1,216 @@
+"""Text for people and scripts: data to stdout, everything else to stderr, and nothing that a terminal obeys.
+
+Whatever comes from outside (names, titles, messages, paths) passes `escape` here and only here: each cell
+and line is escaped on its way out, so that no command can forget it. Lists are aligned by hand, since a
+table of thousands of rows takes a layout engine seconds; prose, which must wrap, is laid out by rich.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import typer
+
+ARROW = "→"
+_UNBOUNDED = 100_000
+"""Columns of what is not a terminal: nothing is wrapped there."""
+_GAP = "   "
+_STYLES: Mapping[str, Mapping[str, Any]] = {
+    "good": {"fg": "green"},
+    "bad": {"fg": "red"},
+    "warn": {"fg": "yellow"},
+    "dim": {"dim": True},
+    "head": {"bold": True},
+}
+_RICH = {"good": "green", "bad": "red", "warn": "yellow", "dim": "dim", "head": "bold"}
+_MOOD = {
+    **dict.fromkeys(("Synced", "Healthy", "True", "succeeded", "passed", "ok"), "good"),
+    **dict.fromkeys(("Held", "Progressing", "refused", "interrupted", "held"), "warn"),
+    **dict.fromkeys(("OutOfSync", "Degraded", "failed"), "bad"),
+    **dict.fromkeys(("Unknown", "-", "not reached"), "dim"),
+}
+
+
+class Cell(NamedTuple):
+    """Some text and how it looks."""
+
+    text: str
+    style: str = ""
+
+
+def word(text: str) -> Cell:
+    """A word of the product (`Synced`, `failed` …) in the colour that it always has."""
+    return Cell(text, _MOOD.get(text, ""))
+
+
+def escape(text: str) -> str:
+    """The text with everything spelled out that a terminal might act on or that hides: ANSI, bidi, line breaks."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def plain(text: str) -> str:
+    """Arrows and marks as this stdout can show them."""
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return text.replace(ARROW, "->").replace("✓", "+").replace("✗", "x").replace("·", "-")
+    return text
+
+
+def say(text: str) -> None:
+    """One line of data."""
+    typer.echo(plain(escape(text)))
+
+
+def note(text: str) -> None:
+    """One line for people, beside the data."""
+    typer.echo(escape(text), err=True)
+
+
+def raw(text: str) -> None:
+    """A document that is safe already: JSON in ASCII, YAML, a script."""
+    typer.echo(text, nl=not text.endswith("\n"))
+
+
+def problem(message: str, hint: str = "") -> None:
+    """An error as every command tells it. Further lines of a message are set in, so that none looks like a hint."""
+    first, *rest = message.splitlines() or [""]
+    note(f"error: {first}")
+    for line in rest:
+        note(f"  {line}")
+    if hint:
+        note(f"hint: {hint}")
+
+
+def coloured() -> bool:
+    """Whether stdout is a terminal whose user did not turn colours off (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def columns(header: Sequence[str], rows: Iterable[Sequence[Cell | str]], *, titles: bool = True) -> list[int]:
+    """Print aligned columns; returns their widths."""
+    table = [[Cell(title, "head") for title in header]] if titles else []
+    table += [[_cell(value) for value in row] for row in rows]
+    widths = [max((_width(row[n].text) for row in table), default=0) for n in range(len(header))]
+    colours = coloured()
+    for row in table:
+        typer.echo(_line(row, widths, colours))
+    return widths
+
+
+def _cell(value: Cell | str) -> Cell:
+    cell = value if isinstance(value, Cell) else Cell(value)
+    return Cell(plain(escape(cell.text)) or "-", cell.style)
+
+
+def _line(row: Sequence[Cell], widths: Sequence[int], colours: bool) -> str:
+    last = len(row) - 1
+    parts = []
+    for n, (cell, width) in enumerate(zip(row, widths, strict=True)):
+        shown = typer.style(cell.text, **_STYLES[cell.style]) if colours and cell.style else cell.text
+        parts.append(shown if n == last else shown + " " * (width - _width(cell.text)))
+    return _GAP.join(parts)
+
+
+def _width(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+class Page:
+    """Prose: lines and grids, wrapped to the terminal; everything that is put on it is escaped."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console = Console(
+            file=sys.stdout,
+            width=None if sys.stdout.isatty() else _UNBOUNDED,
+            color_system="auto" if coloured() else None,
+            highlight=False,
+            markup=False,
+            emoji=False,
+        )
+
+    def line(self, *cells: Cell | str, indent: int = 0) -> None:
+        """One paragraph, its cells one behind the other; empty for a blank line."""
+        from rich.padding import Padding
+        from rich.text import Text
+
+        text = Text.assemble(*(self._text(cell) for cell in cells))
+        self._print(Padding(text, (0, 0, 0, indent), expand=False))
+
+    def grid(self, rows: Iterable[Sequence[Cell | str]], indent: int = 0) -> None:
+        """Rows of cells side by side; the last column takes what is left, and wraps within it."""
+        from rich.padding import Padding
+        from rich.table import Table
+
+        table: Table | None = None
+        for row in rows:
+            if table is None:
+                table = Table.grid(padding=(0, 3, 0, 0))
+                for n in range(len(row)):
+                    table.add_column(no_wrap=n < len(row) - 1, overflow="fold")
+            table.add_row(*(self._text(cell) for cell in row))
+        if table is not None:
+            self._print(Padding(table, (0, 0, 0, indent), expand=False))
+
+    def _text(self, value: Cell | str) -> Any:
+        from rich.text import Text
+
+        cell = value if isinstance(value, Cell) else Cell(value)
+        return Text(plain(escape(cell.text)), style=_RICH.get(cell.style, ""))
+
+    def _print(self, what: Any) -> None:
+        """Without the blanks that a layout leaves at the ends of lines."""
+        with self._console.capture() as capture:
+            self._console.print(what)
+        for line in io.StringIO(capture.get()):
+            typer.echo(line.rstrip(), color=True if coloured() else None)
+
+
+# --- values as people read them ------------------------------------------------------------------
+
+
+def short(name: str | None) -> str:
+    """The first twelve characters of a commit or a digest."""
+    return name[:12] if name else "-"
+
+
+def span(seconds: float) -> str:
+    """A length of time in its two largest units: `45s`, `3m10s`, `2h`, `5d3h`; a dash below zero."""
+    left = int(seconds)
+    if left < 0:
+        return "-"
+    n = next((n for n, (_, length) in enumerate(_UNITS) if left >= length), len(_UNITS) - 1)
+    unit, length = _UNITS[n]
+    text = f"{left // length}{unit}"
+    if n + 1 < len(_UNITS):
+        smaller, size = _UNITS[n + 1]
+        rest = left % length // size
+        text += f"{rest}{smaller}" if rest else ""
+    return text
+
+
+_UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
+
+
+def age(since: datetime | None, now: datetime) -> str:
+    """How long ago."""
+    return span((now - since).total_seconds()) if since else "-"
+
+
+def moment(at: datetime | None) -> str:
+    """An instant in UTC, to the second."""
+    return at.strftime("%Y-%m-%d %H:%M:%SZ") if at else "-"

@@ -1,0 +1,146 @@
+"""Why an environment stands as it does, told to a person: first the answer, then what it rests on.
+
+Used by `why` and `describe`. Everything shown was recorded by the pass that judged it; nothing is judged here.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from reconciler.cli.render import ARROW, Cell, Page, age, moment, short, word
+from reconciler.model import GateResult, Health, OperatorHand, Status, Sync, Verdict
+
+_MARKS = {
+    Verdict.PASSED: Cell("✓", "good"),
+    Verdict.HELD: Cell("✗", "bad"),
+    Verdict.NOT_REACHED: Cell("·", "dim"),
+}
+_SHOWN_DRIFT = 20
+
+
+def summary(status: Status, hand: OperatorHand) -> str:
+    """The answer in one line."""
+    name = status.environment
+    live = status.live.id if status.live else "nothing"
+    if status.ready:
+        return f"{name} is Ready: {live} is declared, live and whole"
+    if hand.suspended:
+        return f"{name} is suspended by {hand.by or 'the operator'}; {live} stays live"
+    if status.sync is Sync.HELD:
+        gate = held_gate(status)
+        where = f" at the gate {gate.gate}" if gate else ""
+        return f"{name} is Held{where}: {status.reason or 'no reason given'}; {live} stays live"
+    if status.sync is Sync.SYNCED:
+        return f"{name} is Synced, but {status.health}: {live} is not whole"
+    return f"{name} is {status.sync}: {status.reason or status.message or 'no reason given'}; {live} is live"
+
+
+def held_gate(status: Status) -> GateResult | None:
+    """The gate that holds, if one does."""
+    return next((result for result in status.gates if result.verdict is Verdict.HELD), None)
+
+
+def tell_why(page: Page, status: Status, hand: OperatorHand, now: datetime) -> None:
+    """The answer, what to do, what is live meanwhile, and each gate with its evidence."""
+    page.line(Cell(summary(status, hand), "head"))
+    page.line()
+    if not status.ready:
+        _tell_reason(page, status, hand)
+    page.grid(coordinates(status, now), indent=2)
+    if status.gates:
+        page.line()
+        tell_gates(page, status)
+    if status.drift:
+        page.line()
+        tell_drift(page, status)
+
+
+def _tell_reason(page: Page, status: Status, hand: OperatorHand) -> None:
+    rows: list[tuple[Cell | str, Cell | str]] = []
+    if hand.suspended and hand.reason:
+        rows.append((Cell("Because", "dim"), hand.reason))
+    elif status.message:
+        rows.append((Cell("Because", "dim"), status.message))
+    if hand.suspended:
+        rows.append((Cell("What to do", "dim"), f"reconciler resume {status.environment}"))
+    elif status.hint:
+        rows.append((Cell("What to do", "dim"), status.hint))
+    elif status.health is Health.DEGRADED:
+        rows.append((Cell("What to do", "dim"), "nothing: it is mended at the next pass; then look who changed it"))
+    gate = held_gate(status)
+    if gate and gate.not_before:
+        rows.append((Cell("Not before", "dim"), moment(gate.not_before)))
+    if rows:
+        page.grid(rows, indent=2)
+        page.line()
+
+
+def coordinates(status: Status, now: datetime) -> list[tuple[Cell | str, Cell | str]]:
+    """What is declared, what is live, and who let it in."""
+    declared, live = status.declared, status.live
+    rows: list[tuple[Cell | str, Cell | str]] = [
+        (Cell("Declared", "dim"), f"run {declared.run_id or '-'}, sha256 {declared.sha256 or '-'}"),
+        (Cell("", "dim"), f"commit {declared.commit or '-'}"),
+    ]
+    if live:
+        rows.append((Cell("Live", "dim"), f"run {live.run_id}, sha256 {live.sha256}"))
+        rows.append(("", f"release {live.id}, for {age(status.live_since, now)}"))
+    else:
+        rows.append((Cell("Live", "dim"), "nothing"))
+    if status.request or status.approvers:
+        who = ", ".join(status.approvers) or "nobody: no approval was needed"
+        rows.append((Cell("Approved by", "dim"), f"{who}" + (f" ({status.request})" if status.request else "")))
+    rows.append((Cell("So since", "dim"), f"{moment(status.since)}, for {age(status.since, now)}"))
+    return rows
+
+
+def tell_gates(page: Page, status: Status) -> None:
+    """Each gate: its word, and under it what it rests on."""
+    page.line(Cell("Gates", "head"))
+    page.grid([_gate_row(result) for result in status.gates], indent=2)
+
+
+def _gate_row(result: GateResult) -> tuple[Cell | str, ...]:
+    name = Cell(result.gate.value, "head" if result.verdict is Verdict.HELD else "")
+    verdict = Cell("HELD", "bad") if result.verdict is Verdict.HELD else word(result.verdict.value)
+    return _MARKS[result.verdict], name, verdict, gate_words(result)
+
+
+def gate_words(result: GateResult) -> str:
+    """What a gate says, in one cell."""
+    parts = [f"{result.reason}: {result.message}"] if result.reason else []
+    if not result.reason and result.message and result.message not in result.evidence:
+        parts.append(result.message)
+    parts += result.evidence
+    if result.verdict is Verdict.HELD and result.hint:
+        parts.append(f"{ARROW} {result.hint}")
+    return "; ".join(part for part in parts if part)
+
+
+def tell_drift(page: Page, status: Status) -> None:
+    """What is not as it was put there, path by path."""
+    page.line(Cell("Drift", "head"), f" ({len(status.drift)} paths are not as they were put there)")
+    page.grid(
+        [
+            (Cell(item.kind.value, "bad"), item.path, f"expected {item.expected or '-'}, found {item.found or '-'}")
+            for item in status.drift[:_SHOWN_DRIFT]
+        ],
+        indent=2,
+    )
+    if len(status.drift) > _SHOWN_DRIFT:
+        page.line(f"… and {len(status.drift) - _SHOWN_DRIFT} more: see -o json", indent=2)
+
+
+def run_cell(status: Status) -> str:
+    """The live run; with the declared one behind an arrow when that is another."""
+    live, declared = status.live, status.declared
+    shown = str(live.run_id) if live else "-"
+    same = live and (live.run_id, live.sha256) == (declared.run_id, declared.sha256)
+    if same or declared.run_id is None:
+        return shown
+    return f"{shown} {ARROW} {declared.run_id}"
+
+
+def revision(status: Status) -> str:
+    """The commit that the declaration stands in."""
+    return short(status.declared.commit)

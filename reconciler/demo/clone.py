@@ -1,0 +1,191 @@
+"""The clone in which the people of the tour work: they commit, sign, merge and push with plain git.
+
+Isolated from the machine's and the user's own git configuration. What the clone needs stands in its own
+configuration, so that a reader may go there and look around: `git -C .demo/work log --show-signature`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+from pathlib import Path
+
+from reconciler.core.declare import FOLDER, read, with_artifact
+from reconciler.demo.folder import DemoFolder, shown
+from reconciler.demo.people import Person, cast
+from reconciler.demo.programs import run
+from reconciler.demo.story import Story
+from reconciler.errors import Reason, Terminal
+from reconciler.model import CommitId, Digest, EnvironmentName, RunId
+
+BRANCH = "main"
+SMUGGLED = "refs/demo/smuggled"
+"""Remembers the commit that nobody reviewed, for taking it back."""
+
+
+class Clone:
+    """What people do in it. What they type is told as it is done."""
+
+    def __init__(self, folder: DemoFolder, story: Story) -> None:
+        self._folder = folder
+        self._story = story
+        self._people = cast(folder)
+
+    # --- the beginning ----------------------------------------------------------------------------
+
+    def create(self) -> None:
+        """Make origin and clone, with an empty root commit pushed: the branch that declarations are merged into."""
+        init = ("git", "init", "--quiet", f"--initial-branch={BRANCH}", "--template=")
+        run((*init, "--bare", str(self._folder.origin)), self._folder.path, _environment())
+        run((*init, str(self._folder.work)), self._folder.path, _environment())
+        engineer = self._people.engineer
+        for key, value in (
+            ("remote.origin.url", str(self._folder.origin)),
+            ("remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"),
+            ("user.name", engineer.name),
+            ("user.email", engineer.email),
+            ("user.signingKey", str(engineer.key)),
+            ("commit.gpgSign", "true"),
+            ("gpg.format", "ssh"),
+            ("gpg.ssh.allowedSignersFile", str(self._folder.allowed_signers)),
+            ("core.hooksPath", os.devnull),
+            ("advice.detachedHead", "false"),
+        ):
+            self._git("config", key, value)
+        self._git("commit", "--quiet", "--allow-empty", "-m", "Begin")
+        self._git("push", "--quiet", "origin", BRANCH)
+
+    def declare(self, files: dict[EnvironmentName, bytes]) -> None:
+        """The first declarations: written and signed by the engineer on a branch."""
+        self._git("switch", "--quiet", "--create", "environments")
+        for name, data in files.items():
+            path = self.file(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        self._git("add", "--", FOLDER)
+        self._git("commit", "--quiet", "-m", "Declare dev, staging and prod")
+
+    # --- what people do ---------------------------------------------------------------------------
+
+    def catch_up(self) -> None:
+        """Stand on the branch as it is at the origin.
+
+        Raises:
+            Terminal: `InvalidSettings`: somebody's unfinished work is in the way.
+        """
+        if self._git("status", "--porcelain"):
+            message = f"there are changes in {shown(self._folder.work)} that are not committed"
+            raise Terminal(Reason.INVALID_SETTINGS, message, "commit them, or undo them with `git restore .`")
+        self._git("switch", "--quiet", BRANCH)
+        self._git("pull", "--quiet", "--ff-only", "origin", BRANCH)
+
+    def branch(self, name: str) -> None:
+        """The engineer begins a branch."""
+        self._typed("engineer", "switch", "-c", name)
+        self._git("switch", "--quiet", "--force-create", name)
+
+    def bump(self, environment: EnvironmentName, run_id: RunId, sha256: Digest) -> None:
+        """The engineer changes the two lines, and signs the commit."""
+        path = self.file(environment)
+        data = path.read_bytes()
+        path.write_bytes(with_artifact(path.name, data, run_id, sha256))
+        self._story.typed("engineer", f"$EDITOR {FOLDER}/{path.name}")
+        for line in self._git("diff", "--unified=0").splitlines():
+            if line.startswith(("- ", "+ ")):
+                self._story.faint(f"    {line}")
+        self._commit(f"Bump {environment} to run {run_id}")
+
+    def merge(self, name: str) -> CommitId:
+        """The reviewer merges a branch with a commit of their own, signed: this is the approval."""
+        message = f"Merge {name}"
+        self._git("switch", "--quiet", BRANCH)
+        self._typed("reviewer", "merge", "-S", "--no-ff", "-m", message, name)
+        self._git(*_as(self._people.reviewer), "merge", "--quiet", "-S", "--no-ff", "-m", message, name)
+        self._git("branch", "--quiet", "--delete", name)
+        return CommitId(self._git("rev-parse", "HEAD"))
+
+    def push(self, who: str) -> None:
+        """Publish the branch."""
+        self._typed(who, "push", "origin", BRANCH)
+        self._git("push", "--quiet", "origin", BRANCH)
+
+    def remember_smuggled(self) -> None:
+        """The last commit is the one that nobody reviewed."""
+        self._git("update-ref", SMUGGLED, "HEAD")
+
+    def revert_smuggled(self) -> bool:
+        """The engineer takes back what was smuggled in; returns whether there was anything."""
+        known = self._git("for-each-ref", "--format=%(objectname:short=12)", SMUGGLED)
+        if not known:
+            return False
+        self._typed("engineer", "revert", "--no-edit", known)
+        self._git("revert", "--no-edit", known)
+        self._git("update-ref", "-d", SMUGGLED)
+        return True
+
+    # --- what is there ----------------------------------------------------------------------------
+
+    def file(self, environment: EnvironmentName) -> Path:
+        """An environment's file."""
+        return self._folder.work / FOLDER / f"{environment}.yaml"
+
+    def declared(self, environment: EnvironmentName) -> tuple[RunId, Digest]:
+        """What the file says in the clone.
+
+        Raises:
+            Terminal: `InvalidDeclaration`: there is no such file, or it can't be read.
+        """
+        path = self.file(environment)
+        if not path.is_file():
+            known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
+            raise Terminal(Reason.INVALID_DECLARATION, f"no environment {environment!r}; there are: {known}")
+        reading = read(path.name, path.read_bytes())
+        if reading.declaration is None:
+            raise Terminal(Reason.INVALID_DECLARATION, "; ".join(map(str, reading.problems)), "mend the file first")
+        return reading.declaration.run_id, reading.declaration.sha256
+
+    def ever_declared(self, sha256: Digest) -> bool:
+        """Whether some commit of the branch ever named this digest."""
+        return bool(self._git("log", "--format=%h", f"-S{sha256}", BRANCH, "--", FOLDER))
+
+    def _commit(self, message: str) -> None:
+        self._typed("engineer", "commit", "-S", "-a", "-m", message)
+        self._git("commit", "--quiet", "-S", "-a", "-m", message)
+
+    def _typed(self, who: str, *arguments: str) -> None:
+        self._story.typed(who, shlex.join(("git", *arguments)))
+
+    def _git(self, *arguments: str) -> str:
+        return run(("git", *arguments), self._folder.work, _environment())
+
+
+def retarget(data: bytes, path: Path) -> bytes:
+    """A declaration with another target path; every other character kept."""
+    reading = read("", data)
+    assert reading.declaration is not None
+    return data.replace(reading.declaration.target.path.encode(), _scalar(str(path)).encode(), 1)
+
+
+def digest(path: Path) -> Digest:
+    """The SHA-256 of a file."""
+    with path.open("rb") as file:
+        return Digest(hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def _scalar(text: str) -> str:
+    """Text as YAML in single quotes, so that no character of a folder's name means anything."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _as(person: Person) -> tuple[str, ...]:
+    """Options that make git act for somebody else than the clone's owner."""
+    values = {"user.name": person.name, "user.email": person.email, "user.signingKey": str(person.key)}
+    return tuple(word for key, value in values.items() for word in ("-c", f"{key}={value}"))
+
+
+def _environment() -> dict[str, str]:
+    """Of the user's environment only what git needs to be found; nothing that configures it."""
+    passed = {name: os.environ[name] for name in ("PATH", "TMPDIR", "TZ") if name in os.environ}
+    isolated = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0"}
+    return {**passed, **isolated, "LANG": "C", "HOME": os.devnull}

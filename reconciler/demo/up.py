@@ -1,0 +1,163 @@
+"""`demo up` and `demo down`: everything there is, made in the order in which it rests on each other, and removed.
+
+`up` may be called again at any time: what runs is left as it is, a demo whose daemon died gets a new one, and
+one that was interrupted while it was made is made anew.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from reconciler.core.declare import FOLDER, with_artifact
+from reconciler.demo.ci import source_tree
+from reconciler.demo.clone import retarget
+from reconciler.demo.folder import DemoFolder, shown
+from reconciler.demo.people import make_keys
+from reconciler.demo.programs import expect_programs
+from reconciler.demo.story import Story
+from reconciler.demo.tour import DEV, ENVIRONMENTS, PROD, STAGING, Tour, open_tour
+from reconciler.errors import Reason, Terminal
+from reconciler.model import EnvironmentName, RunId
+
+RUNS = tuple(RunId(number) for number in (101, 102, 103))
+DECLARED = {DEV: RUNS[1], STAGING: RUNS[0], PROD: RUNS[0]}
+"""Which run each environment begins with: dev is one ahead, so that there is something to promote."""
+
+_SETTINGS = """\
+# What the operator of this demo decided. Relative paths are meant from this folder.
+state: state
+repository:
+  url: ./origin.git
+  branch: main
+  poll_seconds: 2
+forge:
+  type: signed_merge                  # an approval is a merge commit, signed by one of these people
+  allowed_signers: allowed_signers
+sources:
+  ci:
+    type: directory
+    root: runs
+    provenance:                       # which runs may be promoted at all
+      repositories: [example/reconciler]
+      workflows: [build]
+      branches: [main]
+      events: [push]
+targets:
+  directory:
+    roots: [live]                     # nothing is ever written elsewhere
+drift_seconds: 2
+stop_seconds: 5
+"""
+
+_STEPS = (
+    ("get", "where every environment stands"),
+    ("demo merge", "staging gets run 102: a signed change, a signed merge"),
+    ("why staging", "each gate with its evidence"),
+    ("demo smuggle", "a push to prod that nobody reviewed"),
+    ("demo smuggle --revert", "and how it is taken back"),
+    ("demo tamper", "the stored artifact is altered after it was approved"),
+    ("demo tamper --restore", "and how it is mended"),
+    ("demo drift", "somebody edits the live release by hand"),
+    ("demo down", "stop, and leave nothing"),
+)
+
+
+def up(folder: DemoFolder) -> None:
+    """Set up the demo and start its daemon.
+
+    Raises:
+        ReconcilerError: What is missing, or did not come about.
+    """
+    folder.claim()
+    with folder.exclusive():
+        if not folder.ready:
+            _make(folder)
+            tour = open_tour(folder)
+            _start(tour)
+            folder.finish()
+        else:
+            tour = open_tour(folder)
+            if tour.process.pid() is None:
+                tour.story.says("The demo is there, but its daemon has ended; starting it again.")
+                _start(tour)
+            else:
+                tour.process.go_on()
+                tour.story.says("The demo is up already; nothing was changed.")
+        tour.type("get")
+        _what_next(tour)
+
+
+def down(folder: DemoFolder) -> None:
+    """Stop the daemon and remove the folder.
+
+    Raises:
+        ReconcilerError: The daemon can't be ended, or the disk refuses.
+    """
+    story = Story()
+    if not folder.exists:
+        story.says(f"There is no demo in {shown(folder.path)}; nothing to remove.")
+        return
+    with folder.exclusive():
+        _stop(folder, story)
+        folder.remove()
+    story.says(f"Removed {shown(folder.path)}; nothing is left.")
+
+
+def _make(folder: DemoFolder) -> None:
+    """Everything that must be there before the daemon can start."""
+    expect_programs()
+    source = source_tree()
+    _stop(folder, Story())
+    folder.clear()
+    folder.settings.write_text(_SETTINGS)
+    for place in (folder.runs, folder.live):
+        place.mkdir()
+    make_keys(folder)
+    tour = open_tour(folder)
+    tour.ci.build(RUNS)
+    tour.story.says("The engineer declares what runs where; the reviewer lets it in:")
+    tour.clone.create()
+    tour.clone.declare({name: _declaration(tour, source, name, run_id) for name, run_id in DECLARED.items()})
+    tour.clone.merge("environments")
+    tour.clone.push("reviewer")
+
+
+def _declaration(tour: Tour, source: Path, name: EnvironmentName, run_id: RunId) -> bytes:
+    """This project's own environment file, aimed at the demo's folder and at a run that was really built."""
+    file = source / FOLDER / f"{name}.yaml"
+    artifact = tour.ci.artifact(run_id)
+    assert artifact.sha256 is not None
+    return retarget(
+        with_artifact(str(file), file.read_bytes(), run_id, artifact.sha256), tour.folder.target(name)
+    )
+
+
+def _start(tour: Tour) -> None:
+    tour.story.aside("starting the daemon …")
+    tour.process.start()
+    tour.watch.until(ENVIRONMENTS, "dev, staging and prod are Synced", lambda status: status.ready)
+
+
+def _stop(folder: DemoFolder, story: Story) -> None:
+    from reconciler.clock import SystemClock
+    from reconciler.demo.process import Process
+
+    process = Process(folder, SystemClock())
+    if process.stop():
+        story.says("Stopped the daemon.")
+    if process.pid() is not None:
+        message = f"the daemon, process {process.pid()}, can't be ended"
+        raise Terminal(Reason.INTERNAL_ERROR, message, "end it by hand, then `reconciler demo down` again")
+
+
+def _what_next(tour: Tour) -> None:
+    """What to type, as short as it gets."""
+    says = tour.story.says
+    says()
+    says("Type next:")
+    for line in _preparations(tour.folder):
+        says(f"  {line}")
+    width = max(len(step) for step, _ in _STEPS)
+    for step, text in _STEPS:
+        says(f"  reconciler {step:<{width}}  # {text}")

@@ -1,0 +1,45 @@
+"""Which artifacts must stay in custody: what is declared, live, or kept for rollback, anywhere.
+
+Undecidable means no change: while one environment can't be looked at, nothing is removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from reconciler.catalog import Catalog
+from reconciler.errors import Reason, ReconcilerError, Transient
+from reconciler.model import Digest, EnvironmentName
+from reconciler.pipeline.home import find_home
+from reconciler.pipeline.world import World
+
+
+def collect(world: World, catalog: Catalog) -> int:
+    """Remove copies that no environment needs; returns how many.
+
+    Raises:
+        ReconcilerError: An environment can't be looked at, or custody can't be written; nothing was removed.
+    """
+    if catalog.tip is None or catalog.rewritten:
+        return 0
+    environments = {*catalog.environments, *world.store.statuses()}
+    return world.custody.collect(frozenset(_needed(world, catalog, environments)))
+
+
+def _needed(world: World, catalog: Catalog, environments: Iterable[EnvironmentName]) -> Iterator[Digest]:
+    for environment in environments:
+        file = catalog.get(environment)
+        if file.reading and file.reading.declaration:
+            yield file.reading.declaration.sha256
+        home = find_home(world, file)
+        if home is None:
+            raise _unknown(environment)
+        if home.accepted:
+            yield home.accepted.sha256
+        for release in home.observed.retained:
+            yield release.sha256
+
+
+def _unknown(environment: EnvironmentName) -> ReconcilerError:
+    message = f"nobody can tell where {environment} lives, so no artifact is removed from custody"
+    return Transient(Reason.INVALID_DECLARATION, message)
