@@ -34,7 +34,7 @@ def kind(name: str, body: Document) -> Document:
     return {"apiVersion": API_VERSION, "kind": name, **body}
 
 
-def answer(output: Output, document: Callable[[], Document], names: Iterable[str], table: Callable[[], None]) -> None:
+def answer(output: Output, document: Callable[[], Document], names: Iterable[str], table: Callable[[], object]) -> None:
     """Print one answer as it was asked for."""
     match output:
         case Output.JSON:

@@ -93,6 +93,17 @@ def chosen(wanted: Iterable[str] | None, known: Mapping[EnvironmentName, Status]
     return tuple(sorted(EnvironmentName(name) for name in picked))
 
 
+def with_history(memory: Memory, name: str) -> EnvironmentName:
+    """An environment that was ever tried, also when its file is gone by now.
+
+    Raises:
+        Stop: As `chosen` does.
+    """
+    if not memory.store.attempts(EnvironmentName(name), 1):
+        chosen([name], memory.store.statuses())
+    return EnvironmentName(name)
+
+
 def unknown(name: str, known: Iterable[str]) -> Stop:
     """Nobody knows this environment; the closest name may have been meant."""
     close = difflib.get_close_matches(name, sorted(known), n=1)

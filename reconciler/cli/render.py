@@ -95,11 +95,14 @@ def coloured() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def columns(header: Sequence[str], rows: Iterable[Sequence[Cell | str]], *, titles: bool = True) -> list[int]:
-    """Print aligned columns; returns their widths."""
+def columns(
+    header: Sequence[str], rows: Iterable[Sequence[Cell | str]], *, titles: bool = True, least: Sequence[int] = ()
+) -> list[int]:
+    """Print aligned columns, each at least as wide as `least` says; returns their widths."""
     table = [[Cell(title, "head") for title in header]] if titles else []
     table += [[_cell(value) for value in row] for row in rows]
-    widths = [max((_width(row[n].text) for row in table), default=0) for n in range(len(header))]
+    floor = least or [0] * len(header)
+    widths = [max(floor[n], *(_width(row[n].text) for row in table), 0) for n in range(len(header))]
     colours = coloured()
     for row in table:
         typer.echo(_line(row, widths, colours))

@@ -95,26 +95,22 @@ def coordinates(status: Status, now: datetime) -> list[tuple[Cell | str, Cell | 
 
 
 def tell_gates(page: Page, status: Status) -> None:
-    """Each gate: its word, and under it what it rests on."""
+    """Each gate: its word, and beside it what it rests on."""
     page.line(Cell("Gates", "head"))
-    page.grid([_gate_row(result) for result in status.gates], indent=2)
+    page.grid([row for result in status.gates for row in gate_rows(result)], indent=2)
 
 
-def _gate_row(result: GateResult) -> tuple[Cell | str, ...]:
-    name = Cell(result.gate.value, "head" if result.verdict is Verdict.HELD else "")
-    verdict = Cell("HELD", "bad") if result.verdict is Verdict.HELD else word(result.verdict.value)
-    return _MARKS[result.verdict], name, verdict, gate_words(result)
-
-
-def gate_words(result: GateResult) -> str:
-    """What a gate says, in one cell."""
-    parts = [f"{result.reason}: {result.message}"] if result.reason else []
-    if not result.reason and result.message and result.message not in result.evidence:
-        parts.append(result.message)
-    parts += result.evidence
-    if result.verdict is Verdict.HELD and result.hint:
-        parts.append(f"{ARROW} {result.hint}")
-    return "; ".join(part for part in parts if part)
+def gate_rows(result: GateResult) -> list[tuple[Cell | str, ...]]:
+    """One gate: mark, name, word and the first of what it says; the rest below."""
+    held = result.verdict is Verdict.HELD
+    said: list[Cell | str] = [f"{result.reason}: {result.message}" if result.reason else result.message]
+    said += [Cell(evidence, "dim") for evidence in result.evidence if evidence != result.message]
+    if held and result.hint:
+        said.append(f"{ARROW} {result.hint}")
+    first, *rest = [what for what in said if what and what != Cell("", "dim")] or [""]
+    verdict = Cell("HELD", "bad") if held else word(result.verdict.value)
+    name = Cell(result.gate.value, "head" if held else "")
+    return [(_MARKS[result.verdict], name, verdict, first), *(("", "", "", what) for what in rest)]
 
 
 def tell_drift(page: Page, status: Status) -> None:
@@ -128,7 +124,7 @@ def tell_drift(page: Page, status: Status) -> None:
         indent=2,
     )
     if len(status.drift) > _SHOWN_DRIFT:
-        page.line(f"… and {len(status.drift) - _SHOWN_DRIFT} more: see -o json", indent=2)
+        page.line(f"and {len(status.drift) - _SHOWN_DRIFT} more: see -o json", indent=2)
 
 
 def run_cell(status: Status) -> str:

@@ -77,6 +77,7 @@ class Ci:
     def build(self, run_ids: Iterable[RunId]) -> None:
         """Build some runs, side by side, and publish them in order."""
         numbers = tuple(run_ids)
+        self._story.aside(f"CI builds run {', '.join(map(str, numbers))} …")
         try:
             with ThreadPoolExecutor(max_workers=len(numbers)) as builders:
                 for run_id, archive in zip(numbers, builders.map(self._archive, numbers), strict=True):
@@ -106,7 +107,6 @@ class Ci:
         """What a CI job does: a clean checkout, the version, the wheel, the archive."""
         root = self._folder.path / "build" / str(run_id)
         _check_out(source_tree(), root, run_id)
-        self._story.aside(f"CI run {run_id}: building …")
         command = (sys.executable, "-P", "-m", "hatchling", "build", "-t", "wheel", "-d", "dist")
         run(command, root)
         archive = root / f"{ARTIFACT}.zip"
@@ -129,7 +129,7 @@ class Ci:
         )
         published = publish(self._folder.runs, facts, {ARTIFACT: archive}, silent, self._settings.bounds)
         stored = published.artifacts[0]
-        self._story.aside(f"CI run {run_id}: stored {stored.file}, {stored.size} bytes, sha256 {stored.sha256}")
+        self._story.aside(f"CI run {run_id}: {stored.file}, {stored.size // 1000} kB, sha256 {str(stored.sha256)[:12]}")
 
 
 def _check_out(source: Path, root: Path, run_id: RunId) -> None:

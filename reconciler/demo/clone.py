@@ -110,19 +110,21 @@ class Clone:
         self._typed(who, "push", "origin", BRANCH)
         self._git("push", "--quiet", "origin", BRANCH)
 
-    def remember_smuggled(self) -> None:
+    def remember_smuggled(self) -> CommitId:
         """The last commit is the one that nobody reviewed."""
         self._git("update-ref", SMUGGLED, "HEAD")
+        return CommitId(self._git("rev-parse", "HEAD"))
 
-    def revert_smuggled(self) -> bool:
-        """The engineer takes back what was smuggled in; returns whether there was anything."""
-        known = self._git("for-each-ref", "--format=%(objectname:short=12)", SMUGGLED)
-        if not known:
-            return False
-        self._typed("engineer", "revert", "--no-edit", known)
-        self._git("revert", "--no-edit", known)
+    def smuggled(self) -> str:
+        """The commit that nobody reviewed, abbreviated; empty when there is none."""
+        return self._git("for-each-ref", "--format=%(objectname:short=12)", SMUGGLED)
+
+    def revert_smuggled(self) -> None:
+        """The engineer takes it back."""
+        commit = self.smuggled()
+        self._typed("engineer", "revert", "--no-edit", commit)
+        self._git("revert", "--no-edit", commit)
         self._git("update-ref", "-d", SMUGGLED)
-        return True
 
     # --- what is there ----------------------------------------------------------------------------
 

@@ -188,10 +188,17 @@ class DemoFolder:
             return ""
 
 
-def locate(named: Path | None) -> DemoFolder:
-    """The demo that is meant: the named folder, that of the settings in force when they are a demo's, or `.demo`."""
-    if named is None and (variable := os.environ.get(ENVIRONMENT_VARIABLE)):
-        beside = DemoFolder(Path(variable).absolute().parent.resolve())
+def locate(named: Path | None, config: Path | None) -> DemoFolder:
+    """The demo that is meant: the named folder, that of the settings in force when they are a demo's, or `.demo`.
+
+    Args:
+        named: A folder that was named on the command line.
+        config: A settings file that was; else the variable tells.
+    """
+    variable = os.environ.get(ENVIRONMENT_VARIABLE)
+    config = config or (Path(variable) if variable else None)
+    if named is None and config is not None:
+        beside = DemoFolder(config.resolve().parent)
         if beside.exists:
             return beside
     return DemoFolder((named or DEFAULT).resolve())

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
-from reconciler.demo.folder import DemoFolder
+from reconciler.demo.folder import DemoFolder, shown
+from reconciler.errors import Reason, Terminal
 from reconciler.ports import Clock
 
 STOP_SECONDS = 10.0
@@ -53,6 +54,16 @@ class Process:
         except (OSError, ValueError):
             return None
         return pid if os.fsencode(self._folder.settings) in words else None
+
+    def expect_running(self) -> None:
+        """For steps that need it.
+
+        Raises:
+            Terminal: `InvalidSettings`, when it has ended.
+        """
+        if self.pid() is None:
+            message = f"the demo's daemon has ended; its log is {shown(self._folder.log)}"
+            raise Terminal(Reason.INVALID_SETTINGS, message, "start it again with `reconciler demo up`")
 
     def stop(self) -> bool:
         """End it: asked first, killed when it does not listen. Returns whether one was running."""

@@ -7,18 +7,24 @@ one that was interrupted while it was made is made anew.
 from __future__ import annotations
 
 import os
+import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from reconciler.clock import SystemClock
 from reconciler.core.declare import FOLDER, with_artifact
 from reconciler.demo.ci import source_tree
 from reconciler.demo.clone import retarget
 from reconciler.demo.folder import DemoFolder, shown
 from reconciler.demo.people import make_keys
+from reconciler.demo.process import Process
 from reconciler.demo.programs import expect_programs
 from reconciler.demo.story import Story
 from reconciler.demo.tour import DEV, ENVIRONMENTS, PROD, STAGING, Tour, open_tour
 from reconciler.errors import Reason, Terminal
 from reconciler.model import EnvironmentName, RunId
+from reconciler.settings import ENVIRONMENT_VARIABLE
 
 RUNS = tuple(RunId(number) for number in (101, 102, 103))
 DECLARED = {DEV: RUNS[1], STAGING: RUNS[0], PROD: RUNS[0]}
@@ -128,9 +134,7 @@ def _declaration(tour: Tour, source: Path, name: EnvironmentName, run_id: RunId)
     file = source / FOLDER / f"{name}.yaml"
     artifact = tour.ci.artifact(run_id)
     assert artifact.sha256 is not None
-    return retarget(
-        with_artifact(str(file), file.read_bytes(), run_id, artifact.sha256), tour.folder.target(name)
-    )
+    return retarget(with_artifact(str(file), file.read_bytes(), run_id, artifact.sha256), tour.folder.target(name))
 
 
 def _start(tour: Tour) -> None:
@@ -140,9 +144,6 @@ def _start(tour: Tour) -> None:
 
 
 def _stop(folder: DemoFolder, story: Story) -> None:
-    from reconciler.clock import SystemClock
-    from reconciler.demo.process import Process
-
     process = Process(folder, SystemClock())
     if process.stop():
         story.says("Stopped the daemon.")
@@ -161,3 +162,13 @@ def _what_next(tour: Tour) -> None:
     width = max(len(step) for step, _ in _STEPS)
     for step, text in _STEPS:
         says(f"  reconciler {step:<{width}}  # {text}")
+
+
+def _preparations(folder: DemoFolder) -> Iterator[str]:
+    """What this shell lacks for the lines below to work."""
+    programs = Path(sys.executable).parent
+    if shutil.which("reconciler") != str(programs / "reconciler"):
+        yield f". {shown(programs / 'activate')}"
+    if os.environ.get(ENVIRONMENT_VARIABLE) != str(folder.settings):
+        settings = shown(folder.settings)
+        yield f"export {ENVIRONMENT_VARIABLE}={settings if Path(settings).is_absolute() else f'$PWD/{settings}'}"

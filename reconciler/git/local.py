@@ -20,7 +20,7 @@ from pathlib import Path
 from reconciler.bounds import Bounds
 from reconciler.clock import SystemClock
 from reconciler.errors import Reason, Transient
-from reconciler.git.command import Git
+from reconciler.git.command import Git, GitFailed
 from reconciler.git.remote import Remote, is_commit
 from reconciler.model import CommitId
 
@@ -99,6 +99,8 @@ class LocalMirror:
         with _disk(self._home):
             _sweep(self.path)
         self._fetch(self.path)
+        if self.tip() is None:
+            raise GitFailed("the local mirror: its reference is broken")
         if len(list((self.path / "objects" / "pack").glob("*.pack"))) > PACKS:
             self._git.local(self.path, "repack", "-a", "-d", "-q")
 

@@ -57,17 +57,27 @@ class Options(BaseModel):
 def create(options: Mapping[str, Any], parts: Parts) -> Targets:
     """Directory targets within the operator's roots.
 
+    A root below our own state directory is made when it is missing; any other is the operator's, and may be
+    a disk that is not mounted.
+
     Raises:
         pydantic.ValidationError: The options are not those above.
+        Transient: `TargetUnavailable`: a root below the state directory can't be made.
     """
-    return DirectoryTargets(Options.model_validate(dict(options)), parts)
+    roots = normal_roots(Options.model_validate(dict(options)).roots)
+    (state,) = normal_roots([parts.state])
+    for root in roots:
+        if state in root.parents:
+            with faults(root):
+                root.mkdir(parents=True, exist_ok=True)
+    return DirectoryTargets(roots, parts)
 
 
 class DirectoryTargets:
     """Makes the target of each environment."""
 
-    def __init__(self, options: Options, parts: Parts) -> None:
-        self._roots = normal_roots(options.roots)
+    def __init__(self, roots: tuple[Path, ...], parts: Parts) -> None:
+        self._roots = roots
         self._parts = parts
         self._disk = Disk(parts.trace)
 

@@ -92,7 +92,7 @@ class Turn:
         An artifact that can't ever be unpacked is not tried again, and a full disk needs its room back. When
         this fails as well, the next turn clears it.
         """
-        with suppress(OSError, Transient):
+        with suppress(OSError):
             self.rescue(self.work)
             self.clean("target:clear")
 
@@ -125,20 +125,29 @@ def take_turn(disk: Disk, own: Folder, token: int) -> Iterator[Turn]:
     with own.folder(FENCE) as fence:
         check(fence.names(), token)
         name = str(token)
-        if fence.lstat(name) is None:
-            disk.make_folder("target:fence", fence, name, PRIVATE_MODE)
-            # A crash from here on leaves a raised fence: smaller tokens are refused, nothing else changed.
-            disk.sync("target:fence:settle", fence)
-        with fence.folder(name) as work:
-            turn = Turn(disk, own, fence, token, work)
-            try:
-                _enter(disk, fence, turn, token)
-                yield turn
-            except Exception as error:
-                turn.tidy()
-                if isinstance(error, OSError | Transient):
-                    turn.check()  # it may have failed because we were fenced off: then that is the reason
-                raise
+        try:
+            if fence.lstat(name) is None:
+                disk.make_folder("target:fence", fence, name, PRIVATE_MODE)
+                # A crash from here on leaves a raised fence: smaller tokens are refused, nothing else changed.
+                disk.sync("target:fence:settle", fence)
+            with fence.folder(name) as work:
+                yield from _act(disk, Turn(disk, own, fence, token, work), fence, token)
+        except Exception:
+            # Whatever failed may have failed because a larger token came: then that is the reason, and our
+            # folder, which we may have made behind the other's back, goes.
+            if token < largest(fence.names()):
+                disk.remove_folder("target:fence:retire", fence, name)
+            check(fence.names(), token)
+            raise
+
+
+def _act(disk: Disk, turn: Turn, fence: Folder, token: int) -> Iterator[Turn]:
+    try:
+        _enter(disk, fence, turn, token)
+        yield turn
+    except Exception:
+        turn.tidy()
+        raise
 
 
 def _enter(disk: Disk, fence: Folder, turn: Turn, token: int) -> None:

@@ -242,32 +242,42 @@ def test_two_entries_for_one_place_are_refused(names: tuple[str, str]) -> None:
         assert refusal(data).reason is Reason.ARTIFACT_UNSAFE
 
 
+def _zip64() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", DEFLATED) as archive, archive.open("a", "w", force_zip64=True) as file:
+        file.write(b"content")
+    return buffer.getvalue()
+
+
 FORMATS = {
-    "zip": (zip_of({"a": b"content" * 20, "d/b": b"more"}), 0),
-    "zip with zip64 and a comment": (Zip([Part(), Part(name=b"b", method=DEFLATED)], comment=b"hi").bytes(), 0),
-    "tar": (_A + tar_block(b"b", b"0", b"") + TAR_END, 0),
-    "tar with pax headers": (tar_block(b"x", b"x", pax({"path": "b" * 120})) + _A + TAR_END, 0),
-    "tar.gz": (gz(tar_of({"a": b"content" * 20})), 0),
-    "tar.zst": (zst(tar_of({"a": b"content" * 20})), 0),
+    "zip": zip_of({"a": b"content" * 20, "d/b": b"more"}),
+    "zip with zip64 fields": _zip64(),
+    "zip with a comment": Zip([Part(), Part(name=b"b", method=DEFLATED)], comment=b"hi").bytes(),
+    "tar": _A + tar_block(b"b", b"0", b"") + TAR_END,
+    "tar with pax headers": tar_block(b"x", b"x", pax({"path": "b" * 120})) + _A + TAR_END,
+    "tar.gz": gz(tar_of({"a": b"content" * 20})),
+    "tar.zst": zst(tar_of({"a": b"content" * 20})),
 }
 
 
-@pytest.mark.parametrize("data", [data for data, _ in FORMATS.values()], ids=FORMATS)
+@pytest.mark.parametrize("data", FORMATS.values(), ids=FORMATS)
 def test_an_archive_that_is_cut_off_anywhere_is_refused(data: bytes) -> None:
     read_all(data)
     for length in range(len(data)):
         assert refusal(data[:length]).reason is Reason.ARTIFACT_UNSAFE
 
 
-@pytest.mark.parametrize("data", [data for data, _ in FORMATS.values()], ids=FORMATS)
+@pytest.mark.parametrize("data", FORMATS.values(), ids=FORMATS)
 def test_a_flipped_byte_gives_a_refusal_or_a_sound_reading_and_never_a_crash(data: bytes) -> None:
+    reasons = set()
     for position, flip in itertools.product(range(0, len(data), 3), (0x01, 0xFF)):
         damaged = bytearray(data)
         damaged[position] ^= flip
         try:
             read_all(bytes(damaged))
         except Terminal as error:
-            assert error.reason in (Reason.ARTIFACT_UNSAFE, Reason.ARTIFACT_TOO_LARGE)
+            reasons.add(error.reason)
+    assert {Reason.ARTIFACT_UNSAFE} <= reasons <= {Reason.ARTIFACT_UNSAFE, Reason.ARTIFACT_TOO_LARGE}
 
 
 @pytest.mark.parametrize(
@@ -313,12 +323,9 @@ def test_a_bomb_is_refused_for_its_size(data: bytes) -> None:
 
 def test_a_zip_that_lies_about_its_size_stops_at_what_it_announced() -> None:
     data = zip_parts(Part(method=DEFLATED, data=bytes(50_000_000), size=1000, crc=0))
-    given = 0
     (item,) = itertools.islice(entries(io.BytesIO(data), SMALL, "outer", SPOOL), 1)
     with pytest.raises(Terminal, match="more than it announces"):
-        for chunk in item.chunks:
-            given += len(chunk)
-    assert given == 0
+        next(item.chunks)  # not one chunk too much is given
 
 
 @pytest.mark.parametrize("packed", [gz, zst], ids=["gzip", "zstd"])

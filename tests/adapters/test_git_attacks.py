@@ -33,7 +33,9 @@ def world(tmp_path: Path) -> GitWorld:
 
 
 def mirror(url: str, tmp_path: Path, branch: str = "main", **bounds: float) -> Mirror:
-    return Mirror(url, branch, "environments", tmp_path / "state" / "git", Bounds.model_validate(bounds), lambda _: None)
+    return Mirror(
+        url, branch, "environments", tmp_path / "state" / "git", Bounds.model_validate(bounds), lambda _: None
+    )
 
 
 def follow(repository: Mirror) -> CommitId:
@@ -65,7 +67,7 @@ def test_a_reference_with_the_branch_s_name_in_it_does_not_shadow_it(
     assert follow(repository) == world.tip != evil
 
 
-@pytest.mark.parametrize("name", ["--upload-pack=touch-x", "-x", "$(touch x)", "`id`;main", "..main.."[2:-2] + "'"])
+@pytest.mark.parametrize("name", ["--upload-pack=touch-x", "-x", "$(touch x)", "`id`;main", "main'"])
 def test_a_reference_with_a_hostile_name_is_ignored(world: GitWorld, tmp_path: Path, name: str) -> None:
     world.write(DEV, "1").commit(ALICE, "1").push()
     place = world.origin / "refs" / "heads" / name
@@ -219,7 +221,7 @@ def test_hooks_and_settings_of_the_machine_are_not_read(
     world: GitWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.write(DEV, "1").commit(ALICE, "1").push()
-    trap = f"[core]\nsshCommand = touch {tmp_path}/ran\n[url \"ext::touch {tmp_path}/ran \"]\ninsteadOf = /\n"
+    trap = f'[core]\nsshCommand = touch {tmp_path}/ran\n[url "ext::touch {tmp_path}/ran "]\ninsteadOf = /\n'
     (tmp_path / ".gitconfig").write_text(trap)
     repository = tmp_path / "cwd"
     repository.mkdir()
@@ -236,14 +238,14 @@ def test_hooks_and_settings_of_the_machine_are_not_read(
 def test_a_repository_of_another_user_is_read_since_the_operator_named_it(
     world: GitWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.write(DEV, "1").commit(ALICE, "1").push()
+    tip = world.write(DEV, "1").commit(ALICE, "1").push().tip
     wrapper = tmp_path / "bin"
     wrapper.mkdir()
     real = subprocess.run(["sh", "-c", "command -v git"], capture_output=True, text=True, check=True).stdout.strip()
     (wrapper / "git").write_text(f'#!/bin/sh\nGIT_TEST_ASSUME_DIFFERENT_OWNER=1 exec {real} "$@"\n')
     (wrapper / "git").chmod(0o755)
     monkeypatch.setenv("PATH", f"{wrapper}:{os.environ['PATH']}")
-    assert follow(mirror(world.url, tmp_path)) == world.tip
+    assert follow(mirror(world.url, tmp_path)) == tip
 
 
 # --- servers ------------------------------------------------------------------------------------
@@ -312,8 +314,7 @@ def test_a_server_that_hangs_costs_the_deadline_and_leaves_no_process(
         with pytest.raises(Transient) as failed:
             mirror(url, tmp_path, git_seconds=0.7).head()
         assert time.monotonic() - begun < 3
-        port = url.split(":")[2].split("/")[0]
-        assert not _processes_that_mention(f"127.0.0.1:{port}")
+        _assert_no_process_mentions(url)
     assert failed.value.reason is Reason.REPOSITORY_UNAVAILABLE
     assert failed.value.hint
 
@@ -327,7 +328,7 @@ def test_a_server_that_never_stops_sending_is_ended_by_the_deadline_or_the_memor
         with pytest.raises(Transient):
             mirror(url, tmp_path, git_seconds=5).head()
         assert time.monotonic() - begun < 7
-        assert not _processes_that_mention(url)
+        _assert_no_process_mentions(url)
 
 
 def test_a_server_that_redirects_is_not_followed(tmp_path: Path) -> None:
@@ -449,6 +450,14 @@ def _record_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(command, "_PASSED_ON", (*command._PASSED_ON, "GIT_TRACE2_EVENT"))
     monkeypatch.setenv("GIT_TRACE2_EVENT", str(seen))
     return seen
+
+
+def _assert_no_process_mentions(text: str) -> None:
+    """A killed process may take a moment to be gone; the server would hold on to a living one for ever."""
+    patience = time.monotonic() + 5
+    while found := _processes_that_mention(text):
+        assert time.monotonic() < patience, found
+        time.sleep(0.01)
 
 
 def _processes_that_mention(text: str) -> list[str]:

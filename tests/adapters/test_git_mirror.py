@@ -195,9 +195,7 @@ def test_a_broken_mirror_is_made_anew_when_it_is_read(stage: Stage, damage: Call
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
-def test_a_broken_mirror_is_made_anew_when_it_is_fetched_into(
-    stage: Stage, damage: Callable[[Path], object]
-) -> None:
+def test_a_broken_mirror_is_made_anew_when_it_is_fetched_into(stage: Stage, damage: Callable[[Path], object]) -> None:
     stage.grow("1")
     stage.follow()
     damage(stage.disk)

@@ -233,6 +233,14 @@ def test_a_server_that_falls_silent_is_left(head: bytes, serve: Serve, make: Mak
         source.run(RUN)
 
 
+def test_a_silence_that_would_outlast_the_deadline_ends_with_it(serve: Serve, make: Make) -> None:
+    source = make(drip(serve, HEAD, b"", 0.05).url, read_seconds=30, fetch_seconds=0.4)
+    began = time.monotonic()
+    with pytest.raises(Transient, match=r"not done after 0.4 s"):
+        read(source)
+    assert time.monotonic() - began < 5
+
+
 def test_what_a_slow_server_sent_before_the_deadline_is_not_lost(serve: Serve, make: Make) -> None:
     source = make(drip(serve, HEAD, b"x", 0.02).url, **SLOW)
     got = bytearray()

@@ -61,6 +61,7 @@ def test_a_redirect_is_followed_to(location: str, target: str) -> None:
         "https://ci.example:0x50/x",
         "https://ci.example/\tx",
         "https://ci.example/a b",
+        "/a\\b",
         "https://сi.example/x",
         "https://ｃｉ.example/x",
     ],

@@ -190,6 +190,18 @@ def test_a_writer_waits_its_turn(store: sql.SqlStore, path: Path) -> None:
         turn.join()
 
 
+def test_a_new_store_is_made_by_one_process_at_a_time(store: sql.SqlStore, path: Path) -> None:
+    path.parent.mkdir()
+    opening = threading.Thread(target=store.tip)
+    with sqlite.alone(path):
+        opening.start()
+        opening.join(0.3)
+        assert opening.is_alive()
+        assert execute(path, "SELECT name FROM sqlite_master") == []
+    opening.join()
+    assert execute(path, "SELECT count(*) FROM lease") == [(0,)]
+
+
 def test_the_database_itself_refuses_to_change_or_remove_an_audit_entry(store: sql.SqlStore, path: Path) -> None:
     store.begin(ATTEMPT)
     for statement in ("UPDATE audit SET line = ''", "DELETE FROM audit"):

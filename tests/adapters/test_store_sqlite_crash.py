@@ -137,7 +137,7 @@ def test_killed_at_any_moment_the_chain_is_whole(tmp_path: Path) -> None:
 
 
 def test_many_processes_may_open_a_new_store_at_the_same_instant(tmp_path: Path) -> None:
-    for turn in range(6):
+    for turn in range(3):
         path = tmp_path / f"{turn}.db"
         starter, gun = os.pipe()
 

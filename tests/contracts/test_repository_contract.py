@@ -41,7 +41,9 @@ def repository(variant: str, world: GitWorld, tmp_path: Path) -> Iterator[Reposi
 
 
 def make(url: str, tmp_path: Path, **bounds: float) -> Mirror:
-    return Mirror(url, "main", "environments", tmp_path / "state" / "git", Bounds.model_validate(bounds), lambda _: None)
+    return Mirror(
+        url, "main", "environments", tmp_path / "state" / "git", Bounds.model_validate(bounds), lambda _: None
+    )
 
 
 def follow(repository: Repository) -> CommitId:
@@ -238,9 +240,7 @@ def test_an_oversized_commit_is_refused(world: GitWorld, tmp_path: Path) -> None
         repository.commit(world.tip)
 
 
-def test_between_lists_what_a_merge_brought_up_to_one_more_than_asked(
-    world: GitWorld, repository: Repository
-) -> None:
+def test_between_lists_what_a_merge_brought_up_to_one_more_than_asked(world: GitWorld, repository: Repository) -> None:
     base = world.write(DEV, "1").commit(ALICE, "root").tip
     world.branch("bump")
     brought = [world.write(DEV, str(number)).commit(ALICE, "x").tip for number in range(5)]

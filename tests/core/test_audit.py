@@ -179,6 +179,18 @@ def test_one_edit_does_not_drown_the_report_in_problems_of_the_lines_behind() ->
     assert [problem.line for problem in audit.verify(edited).problems] == [52]
 
 
+def test_behind_a_line_that_is_garbage_the_chain_is_judged_on() -> None:
+    found = audit.verify([*LOG[:50], b"garbage\n", *LOG[51:70], *LOG[71:]])
+    assert [problem.line for problem in found.problems] == [51, 71, 71, 200]
+
+
+def test_a_number_that_was_left_out_shows_in_a_chain_whose_hashes_agree() -> None:
+    first = audit.seal(operator(1), START)
+    second = audit.seal(operator(2), audit.Head(5, first.hash))
+    (problem,) = audit.verify(export([first, second])).problems
+    assert problem == audit.Problem(2, "entry 6 stands where 2 must: removed, added, or moved")
+
+
 def test_whoever_rewrites_the_whole_file_is_found_only_by_a_head_kept_elsewhere() -> None:
     honest, rewritten = export(chain(intent(1), outcome(1))), export(chain(operator(1)))
     assert audit.verify(rewritten).intact

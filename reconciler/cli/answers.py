@@ -1,0 +1,151 @@
+"""What is known, from the memory alone: `get`, `describe`, `why`, `history`, `events`.
+
+None of them looks at the repository or a target: they show what the last passes saw, judged and did, and say
+so when no daemon keeps that current.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from reconciler.cli.exits import ExitCode, Stop
+from reconciler.cli.options import (
+    EnvironmentArgument,
+    EnvironmentsArgument,
+    MaybeEnvironmentArgument,
+    Output,
+    OutputOption,
+    WatchOption,
+    settings_file,
+)
+
+LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="At most so many, newest first.")]
+
+
+def get(
+    ctx: typer.Context,
+    environments: EnvironmentsArgument = None,
+    output: OutputOption = Output.TABLE,
+    watch: WatchOption = False,
+) -> None:
+    """Show where environments stand.
+
+    RUN is the live run, with the declared one behind an arrow when that is another; REVISION the commit of the
+    declaration; AGE how long it has stood like this.
+    """
+    from reconciler.cli import documents, listing, memory
+
+    with memory.recall(settings_file(ctx)) as known:
+        if watch:
+            listing.follow_environments(known, environments or [], output)
+            return
+        statuses = known.store.statuses()
+        if not statuses and not environments and output in (Output.JSON, Output.YAML):
+            documents.answer(output, lambda: listing.environment_list([], {}), (), lambda: None)
+        names = memory.chosen(environments, statuses)
+        listing.show_environments(known.settings, known.store, [statuses[name] for name in names], output)
+        memory.remark_idle(known.settings)
+
+
+def describe(ctx: typer.Context, environment: EnvironmentArgument, output: OutputOption = Output.TABLE) -> None:
+    """Show all that is known of one environment, with its last attempts and changes of state."""
+    from reconciler.cli import documents, listing, memory
+
+    with memory.recall(settings_file(ctx)) as known:
+        store = known.store
+        statuses = store.statuses()
+        (name,) = memory.chosen([environment], statuses)
+        status, hand = statuses[name], store.hand(name)
+        attempts, transitions = store.attempts(name, 10), store.transitions(name, limit=10)
+        documents.answer(
+            output,
+            lambda: documents.kind(
+                "Description",
+                {
+                    "environment": documents.environment(status, hand),
+                    "attempts": [documents.attempt(item) for item in attempts],
+                    "events": [documents.transition(item) for item in transitions],
+                },
+            ),
+            [name],
+            lambda: listing.describe(status, hand, attempts, transitions),
+        )
+        memory.remark_idle(known.settings)
+
+
+def why(ctx: typer.Context, environment: EnvironmentArgument, output: OutputOption = Output.TABLE) -> None:
+    """Tell why an environment stands as it does: each gate with its evidence, and what to do.
+
+    Exits with 3 when a gate holds.
+    """
+    from reconciler.cli import documents, memory, story
+    from reconciler.cli.render import Page
+    from reconciler.clock import SystemClock
+    from reconciler.model import Sync
+
+    with memory.recall(settings_file(ctx)) as known:
+        statuses = known.store.statuses()
+        (name,) = memory.chosen([environment], statuses)
+        status, hand = statuses[name], known.store.hand(name)
+        documents.answer(
+            output,
+            lambda: documents.kind(
+                "Explanation", {"summary": story.summary(status, hand), **documents.environment(status, hand)}
+            ),
+            [name],
+            lambda: story.tell_why(Page(), status, hand, SystemClock().now()),
+        )
+        memory.remark_idle(known.settings)
+    if status.sync is Sync.HELD:
+        raise typer.Exit(ExitCode.REFUSED)
+
+
+def history(
+    ctx: typer.Context,
+    environment: MaybeEnvironmentArgument = None,
+    every: Annotated[bool, typer.Option("--all", help="Of every environment.")] = False,
+    limit: LimitOption = 20,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show every attempt, newest first: what was tried, who let it in, how it ended."""
+    from reconciler.cli import documents, listing, memory
+
+    if (environment is None) is not every:
+        raise Stop(ExitCode.USAGE, "name one environment, or give --all")
+    with memory.recall(settings_file(ctx)) as known:
+        attempts = known.store.attempts(memory.with_history(known, environment) if environment else None, limit)
+        documents.answer(
+            output,
+            lambda: documents.kind("AttemptList", {"items": [documents.attempt(item) for item in attempts]}),
+            [str(item.id) for item in attempts],
+            lambda: listing.show_attempts(attempts, wide=output is Output.WIDE),
+        )
+
+
+def events(
+    ctx: typer.Context,
+    environment: MaybeEnvironmentArgument = None,
+    limit: LimitOption = 50,
+    output: OutputOption = Output.TABLE,
+    watch: WatchOption = False,
+) -> None:
+    """Show changes of state, oldest first."""
+    from reconciler.cli import documents, listing, memory
+    from reconciler.model import EnvironmentName
+
+    with memory.recall(settings_file(ctx)) as known:
+        name = EnvironmentName(environment) if environment else None
+        if name is not None and not watch:
+            memory.chosen([name], known.store.statuses())
+        if watch:
+            listing.follow_events(known.store, name, limit, output)
+            return
+        found = known.store.transitions(name, limit=limit)
+        documents.answer(
+            output,
+            lambda: documents.kind("EventList", {"items": [documents.transition(item) for item in found]}),
+            [str(item.id) for item in found],
+            lambda: listing.show_events(found),
+        )

@@ -1,0 +1,152 @@
+"""What acts: `run` until told to stop, `reconcile` once. Both are the only one for their state folder."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from reconciler.cli.exits import ExitCode, Stop
+from reconciler.cli.options import EnvironmentsArgument, Output, OutputOption, settings_file
+
+if TYPE_CHECKING:
+    from reconciler.cli.log import Log
+    from reconciler.daemon import Daemon
+    from reconciler.model import EnvironmentName, Status
+    from reconciler.settings import Settings
+    from reconciler.wiring import System
+
+
+def run(ctx: typer.Context) -> None:
+    """Follow the tracked branch and bring every environment to its declaration, until stopped.
+
+    SIGTERM and Ctrl-C let passes under way end; the log goes to stderr, one line per change of state.
+    """
+    from reconciler.cli.log import Changes, Trouble, open_log
+
+    with _system(settings_file(ctx)) as system:
+        log = open_log(system.settings)
+        runner = system.runner(Changes(log).passed)
+        daemon = system.daemon(runner, Trouble(log).looked)
+        log.info("started", **_tracked(system.settings))
+        with _stopped_by_signals(daemon, log):
+            ended = daemon.run()
+        if not ended:
+            _leave(log)
+        log.info("stopped")
+
+
+def _tracked(settings: Settings) -> dict[str, object]:
+    repository = settings.repository
+    return {
+        "repository": without_credentials(repository.url),
+        "branch": repository.branch,
+        "poll_seconds": repository.poll_seconds,
+        "state": str(settings.state),
+        "workers": settings.workers,
+    }
+
+
+def without_credentials(url: str) -> str:
+    """A repository's URL as it may be shown."""
+    scheme, found, rest = url.partition("://")
+    if not found:
+        return url
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(daemon: Daemon, log: Log) -> Iterator[None]:
+    """A handler only sets events: it may run anywhere, so it neither locks nor logs."""
+    import signal
+
+    def stop(_: int, __: object) -> None:
+        daemon.stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _leave(log: Log) -> None:
+    """A pass hangs at some step: what it left is mended at the next start, like after any crash."""
+    import os
+    import sys
+
+    log.error("a pass did not end in time; leaving it", hint="the next start mends what it left")
+    sys.stderr.flush()
+    os._exit(ExitCode.FAILED)
+
+
+def reconcile(
+    ctx: typer.Context, environments: EnvironmentsArgument = None, output: OutputOption = Output.TABLE
+) -> None:
+    """Look at the branch once, bring environments to their declarations once, and show the result.
+
+    Exits with 0 when all are Synced, 3 when a gate holds one, 1 when one failed.
+    """
+    from reconciler.cli import listing
+    from reconciler.model import Sync
+
+    with _system(settings_file(ctx)) as system:
+        system.tracker.look()
+        names = _named(system, environments or [])
+        statuses = _pass(system, names)
+        listing.show_environments(system.settings, system.world.store, statuses, output)
+    syncs = {status.sync for status in statuses}
+    if syncs - {Sync.SYNCED, Sync.HELD}:
+        raise typer.Exit(ExitCode.FAILED)
+    if Sync.HELD in syncs:
+        raise typer.Exit(ExitCode.REFUSED)
+
+
+def _named(system: System, environments: Sequence[str]) -> list[EnvironmentName]:
+    """What to work on: declared environments, and those whose file is gone."""
+    from reconciler.cli import memory
+    from reconciler.cli.render import note
+    from reconciler.model import EnvironmentName
+
+    catalog, branch = system.catalog, system.settings.repository.branch
+    if catalog.tip is None:
+        raise Stop(ExitCode.FAILED, f"there is no branch {branch!r} to follow", "check repository.branch, or push it")
+    for problem in catalog.misnamed:
+        note(f"warning: {problem}")
+    known = sorted({*catalog.environments, *system.world.store.statuses()})
+    for name in environments:
+        if name not in known:
+            raise memory.unknown(name, known)
+    return [EnvironmentName(name) for name in dict.fromkeys(environments)] or known
+
+
+def _pass(system: System, names: Sequence[EnvironmentName]) -> list[Status]:
+    """One pass for each, several at once; in the order of the names."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from reconciler.cli.render import note
+
+    def report(status: Status, _: Status | None, problem: Exception | None) -> None:
+        if problem is not None:
+            note(f"unexpected {type(problem).__name__} in {status.environment}: please report it")
+
+    runner = system.runner(report)
+    with ThreadPoolExecutor(system.settings.workers) as pool:
+        return [result.status for result in pool.map(runner.run, names)]
+
+
+@contextlib.contextmanager
+def _system(config: Path | None) -> Iterator[System]:
+    """Every part, for the one process that may act."""
+    from reconciler import wiring
+    from reconciler.cli import memory
+    from reconciler.settings import load
+
+    settings = load(config)
+    with wiring.exclusive(settings.state), memory.opened(settings) as store:
+        yield wiring.build(settings, store)

@@ -1,0 +1,109 @@
+"""`demo up|merge|smuggle|tamper|drift|down`: the tour. Each command finds the demo's folder and plays one step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.cli.options import settings_file
+
+if TYPE_CHECKING:
+    from reconciler.demo.folder import DemoFolder
+    from reconciler.demo.tour import Tour
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+DirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--dir",
+        envvar="RECONCILER_DEMO_DIR",
+        metavar="FOLDER",
+        help="The demo's folder; default: that of the settings in force if they are a demo's, else ./.demo.",
+    ),
+]
+
+
+@app.command()
+def up(ctx: typer.Context, folder: DirOption = None) -> None:
+    """Set up everything and start the daemon: a repository, two people, three CI runs, three environments."""
+    from reconciler.demo import up as step
+
+    step.up(_located(ctx, folder))
+
+
+@app.command()
+def merge(
+    ctx: typer.Context,
+    environment: Annotated[str, typer.Argument(metavar="ENV", help="Which environment is promoted.")] = "staging",
+    run_id: Annotated[int, typer.Option("--run", min=1, help="The CI run that it gets.")] = 102,
+    folder: DirOption = None,
+) -> None:
+    """Promote a run: the engineer changes two lines, the reviewer merges, the daemon acts."""
+    from reconciler.demo.merge import merge as step
+    from reconciler.model import EnvironmentName, RunId
+
+    _play(ctx, folder, lambda tour: step(tour, EnvironmentName(environment), RunId(run_id)))
+
+
+@app.command()
+def smuggle(
+    ctx: typer.Context,
+    revert: Annotated[bool, typer.Option("--revert", help="Take it back.")] = False,
+    folder: DirOption = None,
+) -> None:
+    """Push a change of prod that nobody reviewed, and see it held."""
+    from reconciler.demo import smuggle as step
+
+    _play(ctx, folder, step.revert if revert else step.smuggle)
+
+
+@app.command()
+def tamper(
+    ctx: typer.Context,
+    restore: Annotated[bool, typer.Option("--restore", help="Put the bytes back, and retry.")] = False,
+    folder: DirOption = None,
+) -> None:
+    """Alter a stored artifact after it was approved for staging, and see it held."""
+    from reconciler.demo import tamper as step
+
+    _play(ctx, folder, step.restore if restore else step.tamper)
+
+
+@app.command()
+def drift(ctx: typer.Context, folder: DirOption = None) -> None:
+    """Edit the live release of staging by hand, and see it mended."""
+    from reconciler.demo.drift import drift as step
+
+    _play(ctx, folder, step)
+
+
+@app.command()
+def down(ctx: typer.Context, folder: DirOption = None) -> None:
+    """Stop the daemon and remove the demo's folder; nothing is left."""
+    from reconciler.demo import up as step
+
+    step.down(_located(ctx, folder))
+
+
+def _located(ctx: typer.Context, folder: Path | None) -> DemoFolder:
+    from reconciler.demo.folder import forget_overrides, locate
+
+    found = locate(folder, settings_file(ctx))
+    forget_overrides()
+    return found
+
+
+def _play(ctx: typer.Context, folder: Path | None, step: Callable[[Tour], None]) -> None:
+    """One step of a tour that is up; only one at a time."""
+    from reconciler.demo.tour import open_tour
+
+    found = _located(ctx, folder)
+    found.expect_ready()
+    with found.exclusive():
+        tour = open_tour(found)
+        tour.process.expect_running()
+        step(tour)

@@ -1,0 +1,217 @@
+"""Lists of environments, attempts and events; printed once, or followed while they change.
+
+Following asks the memory every half second and prints what differs from what was printed: one row per change,
+and one JSON document per line for programs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from reconciler import wiring
+from reconciler.catalog import Catalog
+from reconciler.cli import documents, render, story
+from reconciler.cli.memory import Memory, chosen, hand_of
+from reconciler.cli.options import Output
+from reconciler.cli.render import Cell, Page, age, moment, short, span, word
+from reconciler.clock import SystemClock
+from reconciler.errors import ReconcilerError
+from reconciler.model import Attempt, EnvironmentName, OperatorHand, Status, Transition
+from reconciler.ports import Store
+from reconciler.settings import Settings
+
+LOOK_SECONDS = 0.5
+"""Between two looks at the memory while following it."""
+
+_TABLE = ("NAME", "RUN", "REVISION", "SYNC", "HEALTH", "READY", "AGE", "MESSAGE")
+_WIDE = (*_TABLE[:-1], "SHA256", "APPROVED BY", "REQUEST", "REASON", "TARGET", "MESSAGE")
+Row = Sequence[Cell | str]
+Hands = Mapping[EnvironmentName, OperatorHand]
+
+
+# --- environments --------------------------------------------------------------------------------
+
+
+def environment_list(statuses: Iterable[Status], hands: Hands) -> documents.Document:
+    """The JSON of `get`."""
+    items = [documents.environment(status, hand_of(hands, status.environment)) for status in statuses]
+    return documents.kind("EnvironmentList", {"items": items})
+
+
+def show_environments(settings: Settings, store: Store, statuses: Sequence[Status], output: Output) -> None:
+    """Print environments in the order given."""
+    hands = store.hands()
+    places = declared_places(settings, store) if output is Output.WIDE else {}
+    rows = [_row(status, hand_of(hands, status.environment), output, places, _now()) for status in statuses]
+    documents.answer(
+        output,
+        lambda: environment_list(statuses, hands),
+        [status.environment for status in statuses],
+        lambda: _print_rows(output, rows, []),
+    )
+
+
+def follow_environments(memory: Memory, wanted: Sequence[str], output: Output) -> None:
+    """Print environments, then each that changes, until interrupted."""
+    shown: dict[EnvironmentName, tuple[Status, OperatorHand]] = {}
+    widths: list[int] = []
+    places: Mapping[EnvironmentName, str] = {}
+    while True:
+        statuses, hands = memory.store.statuses(), memory.store.hands()
+        names = chosen(wanted, statuses) if statuses else ()
+        news = [(statuses[name], hand_of(hands, name)) for name in names]
+        news = [(status, hand) for status, hand in news if shown.get(status.environment) != (status, hand)]
+        if news and output is Output.WIDE:
+            places = declared_places(memory.settings, memory.store)
+        shown |= {status.environment: (status, hand) for status, hand in news}
+        match output:
+            case Output.JSON | Output.YAML:
+                for status, hand in news:
+                    render.raw(documents.line(documents.kind("Environment", documents.environment(status, hand))))
+            case Output.NAME:
+                for status, _ in news:
+                    render.say(status.environment)
+            case _ if news:
+                rows = [_row(status, hand, output, places, _now()) for status, hand in news]
+                widths = _print_rows(output, rows, widths)
+        _wait()
+
+
+def declared_places(settings: Settings, store: Store) -> dict[EnvironmentName, str]:
+    """Where each environment's declaration puts it, from the local mirror; nothing when that can't be read."""
+    tip = store.tip()
+    if tip is None:
+        return {}
+    catalog = Catalog(wiring.open_repository(settings), settings.bounds)
+    try:
+        catalog.refresh(tip)
+    except ReconcilerError as error:
+        render.note(f"note: no TARGET column, as the declarations can't be read: {error.message}")
+        return {}
+    readings = {name: catalog.get(name).reading for name in catalog.environments}
+    return {name: r.declaration.target.path for name, r in readings.items() if r and r.declaration}
+
+
+def _print_rows(output: Output, rows: Iterable[Row], widths: list[int]) -> list[int]:
+    """Rows under their titles; further ones, where widths are known from before, without."""
+    return render.columns(_WIDE if output is Output.WIDE else _TABLE, rows, titles=not widths, least=widths)
+
+
+def _row(
+    status: Status, hand: OperatorHand, output: Output, places: Mapping[EnvironmentName, str], now: datetime
+) -> Row:
+    row: list[Cell | str] = [
+        status.environment,
+        story.run_cell(status),
+        story.revision(status),
+        word(status.sync.value),
+        word(status.health.value),
+        word(str(status.ready)),
+        age(status.since, now),
+    ]
+    if output is Output.WIDE:
+        row += [status.declared.sha256 or "-", ", ".join(status.approvers), status.request, status.reason or "-"]
+        row.append(places.get(status.environment, "-"))
+    return [*row, _message(status, hand)]
+
+
+def _message(status: Status, hand: OperatorHand) -> str:
+    if hand.suspended:
+        return f"suspended by {hand.by or 'the operator'}" + (f": {hand.reason}" if hand.reason else "")
+    return f"{status.reason}: {status.message}" if status.reason else status.message
+
+
+# --- one environment -----------------------------------------------------------------------------
+
+
+def describe(
+    status: Status, hand: OperatorHand, attempts: Sequence[Attempt], transitions: Sequence[Transition]
+) -> None:
+    """All that is known of one environment."""
+    page = Page()
+    story.tell_why(page, status, hand, _now())
+    if attempts:
+        page.line()
+        page.line(Cell("Last attempts", "head"))
+        show_attempts(attempts, wide=False)
+    if transitions:
+        page.line()
+        page.line(Cell("Last events", "head"))
+        show_events(transitions)
+
+
+# --- attempts ------------------------------------------------------------------------------------
+
+_ATTEMPT = ("ID", "STARTED", "ENVIRONMENT", "ACTION", "RUN", "OUTCOME", "TOOK", "APPROVED BY", "REQUEST", "REASON")
+
+
+def show_attempts(attempts: Iterable[Attempt], *, wide: bool) -> None:
+    """Print attempts in the order given."""
+    more = ("SHA256", "COMMIT", "TOKEN", "MESSAGE") if wide else ("MESSAGE",)
+    render.columns((*_ATTEMPT, *more), [_attempt_row(attempt, wide) for attempt in attempts])
+
+
+def _attempt_row(attempt: Attempt, wide: bool) -> Row:
+    took = span((attempt.finished - attempt.started).total_seconds()) if attempt.finished else "-"
+    declared = attempt.declared
+    row: list[Cell | str] = [
+        str(attempt.id),
+        moment(attempt.started),
+        attempt.environment,
+        attempt.action.value,
+        str(declared.run_id or "-"),
+        word(attempt.outcome.value) if attempt.outcome else Cell("under way", "warn"),
+        took,
+        ", ".join(attempt.approvers),
+        attempt.request,
+        attempt.reason or "-",
+    ]
+    if wide:
+        row += [declared.sha256 or "-", short(declared.commit), str(attempt.token)]
+    return [*row, attempt.message]
+
+
+# --- events --------------------------------------------------------------------------------------
+
+_EVENT = ("AT", "ENVIRONMENT", "SYNC", "HEALTH", "LIVE", "REASON", "MESSAGE")
+
+
+def show_events(transitions: Iterable[Transition], widths: Sequence[int] = ()) -> list[int]:
+    """Print changes of state in the order given; with the widths of earlier ones, below those."""
+    return render.columns(_EVENT, [_event_row(item) for item in transitions], titles=not widths, least=widths)
+
+
+def follow_events(store: Store, environment: EnvironmentName | None, limit: int, output: Output) -> None:
+    """Print the last changes of state, then each new one, until interrupted."""
+    last, widths = 0, list[int]()
+    while True:
+        found = store.transitions(environment, after=last, limit=1000 if last else limit)
+        last = found[-1].id if found else last
+        if output in (Output.JSON, Output.YAML):
+            for item in found:
+                render.raw(documents.line(documents.kind("Event", documents.transition(item))))
+        elif found:
+            widths = show_events(found, widths)
+        _wait()
+
+
+def _event_row(item: Transition) -> Row:
+    return [
+        moment(item.at),
+        item.environment,
+        word(item.sync.value),
+        word(item.health.value),
+        item.live,
+        item.reason or "-",
+        item.message,
+    ]
+
+
+def _now() -> datetime:
+    return SystemClock().now()
+
+
+def _wait() -> None:
+    threading.Event().wait(LOOK_SECONDS)

@@ -1,0 +1,119 @@
+"""The operator's hand: `retry`, `suspend`, `resume`, each audited; and `check`, which looks whether all is set up."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.cli.exits import ExitCode
+from reconciler.cli.options import EnvironmentArgument, Output, OutputOption, settings_file
+
+if TYPE_CHECKING:
+    from reconciler.cli.memory import Memory
+    from reconciler.model import EnvironmentName, OperatorHand
+
+
+def retry(ctx: typer.Context, environment: EnvironmentArgument) -> None:
+    """Try an environment again, also what failed before under the same declaration."""
+    with _hand(ctx, environment) as work:
+        attempts = work.memory.store.attempts(work.name, 1)
+        newest = (attempts[0].id or 0) if attempts else 0
+        if newest > work.hand.retry_after:
+            work.save("retry", replace(work.hand, retry_after=newest, by=user()))
+        work.done("is tried again")
+
+
+def suspend(
+    ctx: typer.Context,
+    environment: EnvironmentArgument,
+    reason: Annotated[str, typer.Option("--reason", help="Why, for whoever asks later.", show_default=False)],
+) -> None:
+    """Leave an environment alone until `resume`: no deployment, and no repair either."""
+    with _hand(ctx, environment) as work:
+        if work.hand.suspended and work.hand.reason == reason:
+            work.done(f"was suspended already, by {work.hand.by}", wake=False)
+            return
+        work.save("suspend", replace(work.hand, suspended=True, reason=reason, by=user()))
+        work.done("is suspended")
+
+
+def resume(ctx: typer.Context, environment: EnvironmentArgument) -> None:
+    """Take `suspend` back."""
+    with _hand(ctx, environment) as work:
+        if not work.hand.suspended:
+            work.done("was not suspended", wake=False)
+            return
+        work.save("resume", replace(work.hand, suspended=False, reason="", by=user()))
+        work.done("is resumed")
+
+
+def check(
+    ctx: typer.Context,
+    daemon: Annotated[
+        bool, typer.Option("--daemon", help="Only whether a daemon runs for this state folder; for health checks.")
+    ] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Look whether everything that the daemon needs is there. Changes nothing."""
+    from reconciler.cli import checks, documents
+
+    config = settings_file(ctx)
+    found = [checks.daemon(config)] if daemon else checks.everything(config)
+    documents.answer(
+        output,
+        lambda: documents.kind("CheckList", {"items": [checks.document(item) for item in found]}),
+        [item.name for item in found if not item.ok],
+        lambda: checks.show(found),
+    )
+    if not all(item.ok for item in found):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One environment, and what the operator asked for it so far."""
+
+    memory: Memory
+    name: EnvironmentName
+    hand: OperatorHand
+
+    def save(self, what: str, hand: OperatorHand) -> None:
+        """Remember and audit."""
+        from reconciler.clock import SystemClock
+
+        self.memory.store.save_hand(self.name, hand, what, SystemClock().now())
+
+    def done(self, what: str, *, wake: bool = True) -> None:
+        """Say what was done, and wake the daemon for it."""
+        from reconciler import wiring
+        from reconciler.cli import memory
+        from reconciler.cli.render import say
+
+        say(f"{self.name} {what}")
+        if wake:
+            wiring.wake(self.memory.settings)
+            memory.remark_idle(self.memory.settings, "this counts from its next start on")
+
+
+@contextlib.contextmanager
+def _hand(ctx: typer.Context, environment: str) -> Iterator[_Work]:
+    from reconciler.cli import memory
+
+    with memory.recall(settings_file(ctx)) as known:
+        (name,) = memory.chosen([environment], known.store.statuses())
+        yield _Work(known, name, known.store.hand(name))
+
+
+def user() -> str:
+    """The name of the account that this process runs as; the environment, which anybody can set, is not asked."""
+    import os
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"

@@ -1,0 +1,92 @@
+"""When the fake world fails: every port names its steps here right before each effect, and right after a write.
+
+A step is `<port>:<what>`, and `<port>:<what>:done` behind a write, where only the answer can still be lost. A fault is
+either the port's own Transient or a power cut, which nothing may catch: what runs then is the next process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+
+from reconciler.errors import Reason, Transient
+from reconciler.model import EnvironmentName
+from tests.factories import NOON
+
+_REASONS = {
+    "repository": Reason.REPOSITORY_UNAVAILABLE,
+    "forge": Reason.FORGE_UNAVAILABLE,
+    "source": Reason.SOURCE_UNAVAILABLE,
+    "custody": Reason.STORE_UNAVAILABLE,
+    "target": Reason.TARGET_UNAVAILABLE,
+    "store": Reason.STORE_UNAVAILABLE,
+}
+
+
+class PowerCut(BaseException):
+    """The machine is off from here on."""
+
+
+@dataclass
+class Faults:
+    """Decides at each step whether the world fails there."""
+
+    down: set[str] = field(default_factory=set)
+    """Ports, or single steps, that are out of reach until they are taken out of this set."""
+    cut_at: str = ""
+    """The power goes at the next step of this name, once."""
+    fail_at: str = ""
+    """The next step of this name fails, once."""
+    transient: float = 0.0
+    """Chance of a Transient at each step."""
+    only: EnvironmentName | None = None
+    """Chance strikes during this environment's passes alone; None: anywhere."""
+    random: Random = field(default_factory=lambda: Random(0))
+    current: EnvironmentName | None = None
+    """Whose pass is under way."""
+    steps: list[str] = field(default_factory=list)
+    """Every step since somebody last emptied this list."""
+    struck: list[str] = field(default_factory=list)
+    """Steps that failed since the pass under way began."""
+
+    def at(self, step: str) -> None:
+        """Be at a step.
+
+        Raises:
+            Transient: The port's own, when it fails here.
+            PowerCut: The process ends here.
+        """
+        self.steps.append(step)
+        if step == self.cut_at:
+            self.cut_at = ""
+            raise PowerCut(step)
+        port = step.partition(":")[0]
+        if step == self.fail_at:
+            self.fail_at = ""
+        elif not (port in self.down or step in self.down or self._chance()):
+            return
+        self.struck.append(step)
+        raise Transient(_REASONS[port], f"{step} failed", "wait for the fake world to get better")
+
+    def stop(self) -> None:
+        """No more faults."""
+        self.down, self.cut_at, self.fail_at, self.transient = set(), "", "", 0.0
+
+    def _chance(self) -> bool:
+        if not self.transient or (self.only is not None and self.current != self.only):
+            return False
+        return self.random.random() < self.transient
+
+
+class ManualClock:
+    """Stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> datetime:
+        return NOON + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        return self.seconds

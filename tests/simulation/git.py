@@ -1,0 +1,197 @@
+"""A remote repository in memory, and the port that reads it. Commits are whole snapshots of the declarations' folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+from reconciler.errors import Reason, Transient
+from reconciler.model import BlobId, Change, Commit, CommitId, TreeEntry
+from tests.simulation.faults import Faults
+
+Files = Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What an environment's file asks of its approvals. `only` empty: anybody."""
+
+    required: int = 1
+    only: tuple[str, ...] = ()
+    allow_self: bool = False
+
+    def text(self) -> str:
+        only = f", from: [{', '.join(self.only)}]" if self.only else ""
+        return f"{{required: {self.required}, allow_self: {str(self.allow_self).lower()}{only}}}"
+
+
+@dataclass(frozen=True)
+class File:
+    """What the writer of an environment file means. The oracle reads this; the product reads `data`."""
+
+    run: int
+    sha256: str
+    path: str
+    bar: Bar | None = field(default_factory=Bar)
+    """None: `approval: none`."""
+    keep: int = 5
+    suspend: bool = False
+    comment: str = ""
+
+    @property
+    def data(self) -> bytes:
+        lines = [
+            "version: 1",
+            f"artifact: {{name: shop, run_id: {self.run}, sha256: {self.sha256}}}",
+            f"approval: {self.bar.text() if self.bar else 'none'}",
+            f"target: {{type: directory, path: {self.path}, keep: {self.keep}}}",
+            f"suspend: {str(self.suspend).lower()}",
+        ]
+        return "\n".join([*lines, f"# {self.comment}", ""] if self.comment else [*lines, ""]).encode()
+
+    def meaning(self) -> dict[str, object]:
+        """The fields that say something."""
+        return {item.name: getattr(self, item.name) for item in fields(self) if item.name != "comment"}
+
+
+@dataclass(frozen=True)
+class Node:
+    """One commit."""
+
+    id: CommitId
+    parents: tuple[CommitId, ...]
+    files: Files
+    line: frozenset[CommitId]
+    """Itself and everything that it descends from."""
+
+
+class Git:
+    """The remote: every object anybody pushed, and where the tracked branch points."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[CommitId, Node] = {}
+        self.tip: CommitId | None = None
+        self.meanings: dict[bytes, File] = {}
+        """What the bytes of a file were written to mean; nothing for bytes that are no declaration."""
+
+    def write(self, parents: Iterable[CommitId], files: Files) -> CommitId:
+        """Make a commit; the branch does not move."""
+        parents = tuple(parents)
+        name = CommitId(hashlib.sha1(f"{len(self.nodes)}{parents}".encode()).hexdigest())
+        line = frozenset({name}).union(*(self.nodes[parent].line for parent in parents))
+        self.nodes[name] = Node(name, parents, dict(files), line)
+        return name
+
+    def edited(self, base: CommitId | None, edits: Mapping[str, File | bytes | None]) -> dict[str, bytes]:
+        """A commit's files after some edits; None removes one."""
+        files = dict(self.nodes[base].files) if base else {}
+        for path, new in edits.items():
+            if new is None:
+                files.pop(path, None)
+            elif isinstance(new, File):
+                files[path] = new.data
+                self.meanings[new.data] = replace(new, comment="")
+            else:
+                files[path] = new
+        return files
+
+    def descends(self, new: CommitId, old: CommitId) -> bool:
+        return old in self.nodes[new].line
+
+    def chain(self, upto: CommitId, after: CommitId | None = None) -> list[Node]:
+        """First parents in `after..upto`, oldest first."""
+        known = self.nodes[after].line if after else frozenset()
+        found: list[Node] = []
+        at: CommitId | None = upto
+        while at is not None and at not in known:
+            found.append(self.nodes[at])
+            at = found[-1].parents[0] if found[-1].parents else None
+        return found[::-1]
+
+    def before(self, node: Node) -> Files:
+        """The first parent's files."""
+        return self.nodes[node.parents[0]].files if node.parents else {}
+
+
+class FakeRepository:
+    """`ports.Repository` over the remote. What was once fetched stays readable."""
+
+    def __init__(self, git: Git, faults: Faults) -> None:
+        self._git = git
+        self._faults = faults
+        self._fetched: set[CommitId] = set()
+
+    def head(self) -> CommitId | None:
+        self._faults.at("repository:head")
+        return self._git.tip
+
+    def fetch(self, tip: CommitId) -> None:
+        if tip in self._fetched:
+            return
+        self._faults.at("repository:fetch")
+        self._fetched |= self._git.nodes[tip].line
+
+    def tree(self, commit: CommitId) -> Mapping[str, TreeEntry]:
+        self._faults.at("repository:tree")
+        return {path: _entry(data) for path, data in self._node(commit).files.items()}
+
+    def changed_paths(self, old: CommitId, new: CommitId) -> Set[str]:
+        self._faults.at("repository:changed_paths")
+        one, other = self._node(old).files, self._node(new).files
+        return {path for path in {*one, *other} if one.get(path) != other.get(path)}
+
+    def read_blobs(self, blobs: Iterable[BlobId], limit: int) -> Mapping[BlobId, bytes | None]:
+        self._faults.at("repository:read_blobs")
+        wanted = set(blobs)
+        found: dict[BlobId, bytes | None] = {}
+        for node in self._git.nodes.values():
+            found |= {blob: data for data in node.files.values() if (blob := _blob(data)) in wanted}
+        return {blob: data if data is not None and len(data) <= limit else None for blob, data in found.items()}
+
+    def entry(self, commit: CommitId, path: str) -> TreeEntry | None:
+        self._faults.at("repository:entry")
+        data = self._node(commit).files.get(path)
+        return None if data is None else _entry(data)
+
+    def is_ancestor(self, old: CommitId, new: CommitId) -> bool:
+        self._faults.at("repository:is_ancestor")
+        return new in self._fetched and old in self._git.nodes[new].line
+
+    def changes(self, path: str, after: CommitId | None, upto: CommitId) -> tuple[Change, ...]:
+        self._faults.at("repository:changes")
+        found = []
+        for node in self._git.chain(upto, after):
+            before, now = self._git.before(node).get(path), node.files.get(path)
+            if before != now:
+                parent = node.parents[0] if node.parents else None
+                sides = (None if before is None else _entry(before), None if now is None else _entry(now))
+                found.append(Change(node.id, parent, *sides))
+        return tuple(found)
+
+    def commit(self, commit: CommitId) -> Commit:
+        self._faults.at("repository:commit")
+        node = self._node(commit)
+        return Commit(node.id, node.parents, "a <a@x>", "a <a@x>", "", None, b"")
+
+    def between(self, base: CommitId, head: CommitId, limit: int) -> tuple[CommitId, ...]:
+        self._faults.at("repository:between")
+        return tuple(sorted(self._node(head).line - self._node(base).line))[: limit + 1]
+
+    def watched(self) -> tuple[Path, ...]:
+        return ()
+
+    def _node(self, commit: CommitId) -> Node:
+        """Heads of pull requests are readable too, as forges offer them for fetching."""
+        if commit not in self._git.nodes:
+            raise Transient(Reason.REPOSITORY_UNAVAILABLE, f"{commit} is nowhere", "")
+        return self._git.nodes[commit]
+
+
+def _blob(data: bytes) -> BlobId:
+    return BlobId(hashlib.sha1(data).hexdigest())
+
+
+def _entry(data: bytes) -> TreeEntry:
+    return TreeEntry("100644", _blob(data))

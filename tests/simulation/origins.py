@@ -1,0 +1,190 @@
+"""Where approvals and artifacts come from in the fake world: its notes of who did what, its CI, and our own copies."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Set
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+
+from reconciler.core.verify import VerifiedArtifact, verify
+from reconciler.errors import IntegrityError, PolicyDenied, Reason
+from reconciler.model import (
+    Artifact,
+    ChangeRequest,
+    CommitId,
+    Decision,
+    Digest,
+    ForgeFacts,
+    Person,
+    Review,
+    Run,
+    RunId,
+)
+from reconciler.ports import ArtifactStream
+from tests.factories import NOON, sha256
+from tests.simulation.faults import Faults
+
+REPOSITORY = "acme/shop"
+BOT = "robot"
+LIMIT = 2**20
+
+
+@dataclass(frozen=True)
+class Merge:
+    """The world's note of one merged pull request; people by name."""
+
+    commit: CommitId
+    head: CommitId
+    authors: frozenset[str]
+    approved: frozenset[str] = frozenset()
+    """Said yes to the head that was merged."""
+    stale: frozenset[str] = frozenset()
+    """Said yes to an earlier head only."""
+    withdrew: frozenset[str] = frozenset()
+    """Took their yes back."""
+    merged_by: str | None = None
+
+
+class FakeForge:
+    """`ports.Forge` out of the world's notes."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self.merges: dict[CommitId, Merge] = {}
+
+    def facts(self, commit: CommitId) -> ForgeFacts:
+        self._faults.at("forge:facts")
+        merge = self.merges.get(commit)
+        return ForgeFacts(commit, (_request(merge),) if merge else (), "" if merge else "nobody asked")
+
+
+def _request(merge: Merge) -> ChangeRequest:
+    earlier = CommitId("e" * 40)
+    words = [(name, merge.head, Decision.APPROVED) for name in sorted(merge.approved - merge.withdrew)]
+    words += [(name, earlier, Decision.APPROVED) for name in sorted(merge.stale - merge.withdrew)]
+    words += [(name, merge.head, Decision.CHANGES_REQUESTED) for name in sorted(merge.withdrew)]
+    return ChangeRequest(
+        ref=f"#{int(merge.commit[:4], 16)}",
+        title="a change",
+        head=merge.head,
+        merged_as=merge.commit,
+        authors=tuple(map(_person, sorted(merge.authors))),
+        unproven_authors=(),
+        reviews=tuple(Review(_person(name), head, decision) for name, head, decision in words),
+        merged_by=_person(merge.merged_by) if merge.merged_by else None,
+    )
+
+
+def _person(name: str) -> Person:
+    return Person(f"id-{name}", frozenset({name}), bot=name == BOT)
+
+
+def bytes_of(run: int) -> bytes:
+    """What a run's artifact is when nobody meddled."""
+    return f"artifact of run {run}\n".encode()
+
+
+def digest_of(run: int) -> Digest:
+    return sha256(bytes_of(run))
+
+
+class FakeSource:
+    """`ports.Source`: CI as the world set it up. Every chunk is nine bytes, so that streams can break in the middle."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self.runs: dict[int, Run] = {}
+        self.served: dict[int, bytes] = {}
+
+    def build(self, run: int, *, says_digest: bool = True) -> None:
+        """A good run, as CI ends it."""
+        data = bytes_of(run)
+        artifact = Artifact("shop", "shop.tar", len(data), sha256(data) if says_digest else None)
+        self.runs[run] = Run(
+            run_id=RunId(run),
+            repository=REPOSITORY,
+            head_repository=REPOSITORY,
+            workflow="build",
+            branch="main",
+            event="push",
+            commit="a" * 40,
+            conclusion="success",
+            attempt=1,
+            created=NOON,
+            artifacts=(artifact,),
+        )
+        self.served[run] = data
+
+    def fail(self, run: int) -> None:
+        self.build(run)
+        self.runs[run] = replace(self.runs[run], conclusion="failure")
+
+    def fork(self, run: int) -> None:
+        self.build(run)
+        self.runs[run] = replace(self.runs[run], head_repository="mallory/shop")
+
+    def tamper(self, run: int) -> None:
+        """CI says nothing of a digest, and gives out other bytes than were built."""
+        self.build(run, says_digest=False)
+        self.served[run] = b"evil of the same kind\n"
+
+    def is_good(self, run: int) -> bool:
+        """Whether a run can be deployed as built, by the world's own knowledge."""
+        known = self.runs.get(run)
+        fine = known is not None and known.conclusion == "success" and known.head_repository == REPOSITORY
+        return fine and self.served[run] == bytes_of(run)
+
+    def run(self, run_id: RunId) -> Run:
+        self._faults.at("source:run")
+        if run_id not in self.runs:
+            raise PolicyDenied(Reason.RUN_NOT_FOUND, f"there is no run {run_id}", "declare one that exists")
+        return self.runs[run_id]
+
+    @contextmanager
+    def open(self, run: Run, artifact: Artifact, offset: int) -> Iterator[ArtifactStream]:
+        self._faults.at("source:open")
+        yield _Stream(self.served[run.run_id][offset:], offset, self._faults)
+
+
+class _Stream:
+    def __init__(self, data: bytes, offset: int, faults: Faults) -> None:
+        self._data = data
+        self._faults = faults
+        self.offset = offset
+
+    def __iter__(self) -> Iterator[bytes]:
+        for start in range(0, len(self._data), 9):
+            self._faults.at("source:chunk")
+            yield self._data[start : start + 9]
+
+
+class FakeCustody:
+    """`ports.Custody` in memory; believes no copy, like the real one."""
+
+    def __init__(self, faults: Faults, wrote: Callable[[str], None]) -> None:
+        self._faults = faults
+        self._wrote = wrote
+        self.copies: dict[Digest, bytes] = {}
+
+    @contextmanager
+    def obtain(
+        self, digest: Digest, fetch: Callable[[int], AbstractContextManager[ArtifactStream]]
+    ) -> Iterator[VerifiedArtifact]:
+        self._faults.at("custody:obtain")
+        try:
+            artifact = verify(io.BytesIO(self.copies.get(digest, b"")), digest, LIMIT)
+        except IntegrityError:
+            with fetch(0) as stream:
+                data = b"".join(stream)
+            artifact = verify(io.BytesIO(data), digest, LIMIT)
+            self._faults.at("custody:place")
+            self.copies[digest] = data
+            self._wrote("custody")
+        yield artifact
+
+    def collect(self, keep: Set[Digest]) -> int:
+        gone = self.copies.keys() - keep
+        for digest in gone:
+            del self.copies[digest]
+        return len(gone)

@@ -1,0 +1,195 @@
+"""The memory, in memory: each write is a transaction that happens as a whole or not, with real audit entries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from reconciler.core.audit import START, Entry, Fact, Kind, attempted, operated, seal
+from reconciler.core.strictjson import clean
+from reconciler.errors import Reason, Transient
+from reconciler.model import (
+    Accepted,
+    Attempt,
+    CommitId,
+    EnvironmentName,
+    OperatorHand,
+    Outcome,
+    Status,
+    Transition,
+)
+from reconciler.ports import Clock
+from tests.simulation.faults import Faults
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What is durable. Replaced as a whole by each transaction, so an older one is a backup."""
+
+    holder: str = ""
+    token: int = 0
+    tip: CommitId | None = None
+    statuses: Mapping[EnvironmentName, Status] = field(default_factory=dict)
+    accepted: Mapping[EnvironmentName, Accepted] = field(default_factory=dict)
+    attempts: Mapping[int, Attempt] = field(default_factory=dict)
+    hands: Mapping[EnvironmentName, OperatorHand] = field(default_factory=dict)
+    transitions: tuple[Transition, ...] = ()
+    entries: tuple[Entry, ...] = ()
+
+    def with_entry(self, fact: Fact) -> Memory:
+        head = self.entries[-1].head if self.entries else START
+        return replace(self, entries=(*self.entries, seal(fact, head)))
+
+    def with_attempt(self, attempt: Attempt) -> Memory:
+        assert attempt.id is not None
+        return replace(self, attempts={**self.attempts, attempt.id: attempt})
+
+    def with_status(self, status: Status, at: datetime) -> Memory:
+        before = self.statuses.get(status.environment)
+        state = (status.sync, status.health, status.reason)
+        same = before is not None and (before.sync, before.health, before.reason) == state
+        if status.since is None:
+            status = replace(status, since=before.since if before and same else at)
+        new = replace(self, statuses={**self.statuses, status.environment: status})
+        if same and before and before.live == status.live:
+            return new
+        live = status.live.id if status.live else ""
+        entered = Transition(len(self.transitions) + 1, at, status.environment, *state, status.message, live)
+        return replace(new, transitions=(*self.transitions, entered))
+
+
+class FakeStore:
+    """`ports.Store`. Losing the memory, and restoring it from a backup, is an assignment to `memory`."""
+
+    def __init__(self, faults: Faults, clock: Clock, wrote: Callable[[str], None]) -> None:
+        self._faults = faults
+        self._clock = clock
+        self._wrote = wrote
+        self.memory = Memory()
+
+    # --- lease and tip --------------------------------------------------------------------------
+
+    def acquire(self, holder: str) -> int:
+        with self._transaction("acquire"):
+            self.memory = replace(self.memory, holder=holder, token=self.memory.token + 1)
+        return self.memory.token
+
+    def raise_token(self, above: int) -> int:
+        with self._transaction("raise_token"):
+            self.memory = replace(self.memory, token=max(above, self.memory.token) + 1)
+        return self.memory.token
+
+    def tip(self) -> CommitId | None:
+        return self._read("tip").tip
+
+    def save_tip(self, tip: CommitId) -> None:
+        if self._read("save_tip").tip != tip:
+            with self._transaction("tip"):
+                self.memory = replace(self.memory, tip=tip)
+
+    # --- statuses -------------------------------------------------------------------------------
+
+    def statuses(self) -> Mapping[EnvironmentName, Status]:
+        return dict(self._read("statuses").statuses)
+
+    def save(self, status: Status, at: datetime) -> None:
+        status = _readable(status)
+        new = self._read("save").with_status(status, at)
+        if new.statuses != self.memory.statuses:
+            with self._transaction("status"):
+                self.memory = new
+
+    def accepted(self, environment: EnvironmentName) -> Accepted | None:
+        return self._read("accepted").accepted.get(environment)
+
+    # --- attempts -------------------------------------------------------------------------------
+
+    def begin(self, attempt: Attempt) -> Attempt:
+        begun = replace(_readable(attempt), id=self._next_id(), finished=None, outcome=None, reason=None)
+        fact = attempted(Kind.INTENT, begun, self._clock.now())
+        with self._transaction("intent"):
+            self.memory = self.memory.with_attempt(begun).with_entry(fact)
+        return begun
+
+    def finish(self, attempt: Attempt, status: Status, accepted: Accepted | None) -> None:
+        at = attempt.finished or self._clock.now()
+        ended = replace(_readable(attempt), finished=at)
+        before = self._begun(ended)
+        new = self.memory
+        if before.outcome is None:
+            new = new.with_attempt(ended).with_entry(attempted(Kind.OUTCOME, ended, at))
+        new = new.with_status(_readable(status), at)
+        if accepted is not None:
+            new = replace(new, accepted={**new.accepted, accepted.environment: accepted})
+        with self._transaction("outcome"):
+            self.memory = new
+
+    def refuse(self, attempt: Attempt, status: Status) -> None:
+        at = attempt.finished or self._clock.now()
+        outcome = attempt.outcome or Outcome.REFUSED
+        refused = replace(_readable(attempt), id=self._next_id(), finished=at, outcome=outcome)
+        with self._transaction("refuse"):
+            new = self.memory.with_attempt(refused).with_entry(attempted(Kind.REFUSED, refused, at))
+            self.memory = new.with_status(_readable(status), at)
+
+    def unfinished(self) -> tuple[Attempt, ...]:
+        return tuple(attempt for attempt in self._read("unfinished").attempts.values() if attempt.outcome is None)
+
+    def attempts(self, environment: EnvironmentName | None = None, limit: int = 100) -> tuple[Attempt, ...]:
+        found = [a for a in self._read("attempts").attempts.values() if environment in (None, a.environment)]
+        return tuple(reversed(found))[:limit]
+
+    # --- the operator's hand, and what is shown -------------------------------------------------
+
+    def hand(self, environment: EnvironmentName) -> OperatorHand:
+        return self._read("hand").hands.get(environment, OperatorHand())
+
+    def hands(self) -> Mapping[EnvironmentName, OperatorHand]:
+        return dict(self._read("hands").hands)
+
+    def save_hand(self, environment: EnvironmentName, hand: OperatorHand, what: str, at: datetime) -> None:
+        with self._transaction("hand"):
+            new = replace(self.memory, hands={**self.memory.hands, environment: hand})
+            self.memory = new.with_entry(operated(environment, hand, what, at))
+
+    def transitions(
+        self, environment: EnvironmentName | None = None, after: int = 0, limit: int = 1000
+    ) -> tuple[Transition, ...]:
+        found = [one for one in self._read("transitions").transitions if environment in (None, one.environment)]
+        return tuple(one for one in found if one.id > after)[-limit:]
+
+    def audit(self, after: int = 0) -> Iterator[Entry]:
+        yield from self._read("audit").entries[after:]
+
+    # --- how ------------------------------------------------------------------------------------
+
+    def _read(self, what: str) -> Memory:
+        self._faults.at(f"store:read:{what}")
+        return self.memory
+
+    @contextmanager
+    def _transaction(self, what: str) -> Iterator[None]:
+        self._faults.at(f"store:{what}")
+        yield
+        self._wrote("store")
+        self._faults.at(f"store:{what}:done")
+
+    def _next_id(self) -> int:
+        return max(self.memory.attempts, default=0) + 1
+
+    def _begun(self, ended: Attempt) -> Attempt:
+        before = self.memory.attempts.get(ended.id or 0)
+        same = before and (before.environment, before.started) == (ended.environment, ended.started)
+        if before is None or not same or before.outcome not in (None, ended.outcome):
+            message = f"attempt {ended.id} of {ended.environment} was not begun, or ended otherwise"
+            raise Transient(Reason.STORE_UNAVAILABLE, message, "the next pass records what it finds")
+        return before
+
+
+def _readable(value: Any) -> Any:
+    """Texts of an attempt or a status without lone surrogates, which no database takes."""
+    texts = {name: clean(getattr(value, name)) for name in ("message", "request")}
+    return replace(value, **texts, approvers=tuple(map(clean, value.approvers)))

@@ -1,0 +1,184 @@
+"""Targets in memory with the semantics of the directory target: its steps in its order, its fence, its notion of drift."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from reconciler.core.approve import Approval
+from reconciler.core.declare import Declaration
+from reconciler.core.verify import VerifiedArtifact
+from reconciler.errors import IntegrityError, PolicyDenied, Reason
+from reconciler.model import Accepted, Drift, DriftKind, EnvironmentName, Observation, Release
+from reconciler.ports import Target
+from tests.factories import NOON
+from tests.simulation.faults import Faults
+
+
+@dataclass
+class Installed:
+    """One complete release. It drifted when `data` is no longer what was put there."""
+
+    release: Release
+    data: bytes
+    put: bytes
+
+    @property
+    def drifted(self) -> bool:
+        return self.data != self.put
+
+
+@dataclass
+class Place:
+    """What is on the disk behind one path."""
+
+    fence: int = 0
+    accepted: Accepted | None = None
+    current: str | None = None
+    releases: dict[str, Installed] = field(default_factory=dict)
+    unfinished: bool = False
+    """An attempt ended in the middle of unpacking."""
+
+    @property
+    def live(self) -> Installed | None:
+        return self.releases[self.current] if self.current else None
+
+
+Effect = Callable[[EnvironmentName], None]
+"""Told right before each effect of the system on a place."""
+
+
+class FakeTargets:
+    """`ports.Targets`: any path is allowed below `/srv`."""
+
+    def __init__(self, faults: Faults, effect: Effect, wrote: Callable[[str], None]) -> None:
+        self.places: dict[str, Place] = {}
+        self.faults = faults
+        self.effect = effect
+        self.wrote = wrote
+
+    def target(self, environment: EnvironmentName, declaration: Declaration) -> Target:
+        path = declaration.target.path
+        if not path.startswith("/srv/"):
+            raise PolicyDenied(Reason.TARGET_NOT_ALLOWED, f"{path} is not below /srv", "choose another path")
+        return FakeTarget(self, path, environment, declaration.target.keep)
+
+
+class FakeTarget:
+    """`ports.Target` of one environment."""
+
+    def __init__(self, targets: FakeTargets, path: str, environment: EnvironmentName, keep: int) -> None:
+        self._targets = targets
+        self._path = path
+        self._environment = environment
+        self._keep = keep
+
+    @property
+    def _place(self) -> Place:
+        return self._targets.places.setdefault(self._path, Place())
+
+    def observe(self) -> Observation:
+        self._targets.faults.at("target:observe")
+        return self._look()
+
+    def apply(self, artifact: VerifiedArtifact, approval: Approval, token: int) -> Observation:
+        place = self._check(approval, token)
+        if artifact.digest != approval.sha256:
+            raise IntegrityError(Reason.DIGEST_MISMATCH, "the approval is for other bytes")
+        live = place.live
+        if live and _is(live, approval) and not live.drifted and _accepts(place, approval):
+            return self.observe()
+        self._raise_fence(place, token)
+        name = self._provide(place, artifact, approval)
+        self._accept(place, approval)
+        if place.current != name:
+            with self._step("switch"):
+                place.current = name
+        self._prune(place)
+        return self.observe()
+
+    def accept(self, approval: Approval, token: int) -> None:
+        place = self._check(approval, token)
+        self._raise_fence(place, token)
+        self._accept(place, approval)
+
+    def _look(self) -> Observation:
+        place = self._place
+        if place.accepted and place.accepted.environment != self._environment:
+            message = f"{self._path} belongs to {place.accepted.environment}"
+            raise PolicyDenied(Reason.TARGET_NOT_ALLOWED, message, "give each its own")
+        retained = tuple(installed.release for installed in reversed(place.releases.values()))
+        live = place.live
+        if live is None:
+            gone = (Drift("current", DriftKind.LINK, "a link", "nothing"),) if place.accepted else ()
+            return Observation(None, place.accepted, gone, retained, place.fence)
+        drift = (Drift("run", DriftKind.CONTENT, "as put", "otherwise"),) if live.drifted else ()
+        return Observation(live.release, place.accepted, drift, retained, place.fence, NOON)
+
+    def _check(self, approval: Approval, token: int) -> Place:
+        self._look()
+        if approval.environment != self._environment:
+            raise PolicyDenied(Reason.TARGET_NOT_ALLOWED, "an approval of another environment")
+        if token < self._place.fence:
+            raise PolicyDenied(Reason.FENCED_OFF, f"token {self._place.fence} was seen, ours is {token}")
+        return self._place
+
+    def _raise_fence(self, place: Place, token: int) -> None:
+        if place.fence < token:
+            with self._step("fence"):
+                place.fence = token
+
+    def _provide(self, place: Place, artifact: VerifiedArtifact, approval: Approval) -> str:
+        whole = [name for name, found in place.releases.items() if _is(found, approval) and not found.drifted]
+        if whole:
+            return whole[-1]
+        with self._step("unpack"):
+            place.unfinished = True
+        data = artifact.file.read()
+        base = f"{approval.run_id}-{approval.sha256[:12]}"
+        names = (base, *(f"{base}.{number}" for number in range(2, 99)))
+        name = next(name for name in names if name not in place.releases)
+        with self._step("place"):
+            place.unfinished = False
+            place.releases[name] = Installed(Release(name, approval.run_id, approval.sha256), data, data)
+        return name
+
+    def _accept(self, place: Place, approval: Approval) -> None:
+        if _accepts(place, approval):
+            return
+        with self._step("accept"):
+            place.accepted = Accepted(
+                environment=approval.environment,
+                commit=approval.commit,
+                declaration=approval.declaration,
+                run_id=approval.run_id,
+                sha256=approval.sha256,
+                request=approval.request,
+                approvers=approval.approvers,
+                accepted_at=approval.judged_at,
+            )
+
+    def _prune(self, place: Place) -> None:
+        others = [name for name in place.releases if name != place.current]
+        for name in others[: max(0, len(place.releases) - self._keep)]:
+            with self._step("prune"):
+                del place.releases[name]
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        """One effect: it comes about as a whole, or not at all."""
+        self._targets.faults.at(f"target:{name}")
+        self._targets.effect(self._environment)
+        yield
+        self._targets.wrote("target")
+        self._targets.faults.at(f"target:{name}:done")
+
+
+def _is(installed: Installed, approval: Approval) -> bool:
+    return (installed.release.run_id, installed.release.sha256) == (approval.run_id, approval.sha256)
+
+
+def _accepts(place: Place, approval: Approval) -> bool:
+    known = place.accepted
+    return known is not None and (known.commit, known.declaration) == (approval.commit, approval.declaration)

@@ -1,0 +1,227 @@
+"""The fake world: a repository, a forge, a CI, targets and a store in memory, and the process that lives in it.
+
+What people do is a method of `FakeWorld`; what the daemon would do is a method of `Process`, which is made anew after each
+crash from what is durable. Everything the product itself decides is decided by the product: tracker, catalog, runner,
+pass and judges are the real ones.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from reconciler.bounds import Bounds
+from reconciler.catalog import Catalog
+from reconciler.core.declare import ApprovalSpec
+from reconciler.core.provenance import Provenance
+from reconciler.errors import ReconcilerError
+from reconciler.model import CommitId, EnvironmentName, OperatorHand, Status
+from reconciler.pipeline import World
+from reconciler.runner import Result, Runner
+from reconciler.tracker import Tracker
+from tests.simulation.faults import Faults, ManualClock
+from tests.simulation.git import Bar, FakeRepository, File, Git
+from tests.simulation.origins import REPOSITORY, FakeCustody, FakeForge, FakeSource, Merge, digest_of
+from tests.simulation.store import FakeStore, Memory
+from tests.simulation.target import FakeTargets, Place
+
+Edits = Mapping[str, File | bytes | None]
+
+
+@dataclass(frozen=True)
+class Said:
+    """Who had which hand in a pull request. By default dan wrote it, ann approved it, and bob merged it."""
+
+    authors: Iterable[str] = ("dan",)
+    approved: Iterable[str] = ("ann",)
+    stale: Iterable[str] = ()
+    withdrew: Iterable[str] = ()
+    merged_by: str | None = "bob"
+
+
+GOOD = Said()
+NOBODY = Said(approved=(), merged_by="dan")
+
+
+class FakeWorld:
+    """All that outlives a process."""
+
+    def __init__(self) -> None:
+        self.faults = Faults()
+        self.clock = ManualClock()
+        self.writes: Counter[str] = Counter()
+        self.unannounced: list[str] = []
+        """Effects on a target without an open intent in the store."""
+        self.git = Git()
+        self.forge = FakeForge(self.faults)
+        self.ci = FakeSource(self.faults)
+        self.store = FakeStore(self.faults, self.clock, self._wrote)
+        self.custody = FakeCustody(self.faults, self._wrote)
+        self.targets = FakeTargets(self.faults, self._effect, self._wrote)
+        self.repository = FakeRepository(self.git, self.faults)
+        self.newcomer = Bar()
+        self._holders = 0
+
+    # --- what people do --------------------------------------------------------------------------
+
+    def file(self, name: str, run: int, **also: object) -> File:
+        """A declaration of a run that CI has built, or builds now."""
+        if run not in self.ci.runs:
+            self.ci.build(run)
+        return replace(File(run, digest_of(run), f"/srv/{name}"), **also)  # type: ignore[arg-type]
+
+    def push(self, edits: Edits, *, base: CommitId | None = None) -> CommitId:
+        """A direct push, on the tip or on another commit."""
+        parent = base or self.git.tip
+        self.git.tip = self.git.write([parent] if parent else [], self.git.edited(parent, edits))
+        return self.git.tip
+
+    def merge(self, edits: Edits, said: Said = GOOD, *, forked_at: CommitId | None = None) -> CommitId:
+        """A merged pull request; `forked_at` is where its branch left the tracked one: at the tip, by default."""
+        tip = self._tip()
+        head = self.git.write([forked_at or tip], self.git.edited(forked_at or tip, edits))
+        return self.merge_head(head, self.git.edited(tip, edits), said)
+
+    def merge_head(self, head: CommitId, files: Mapping[str, bytes], said: Said = GOOD) -> CommitId:
+        """Merge a reviewed head, with whatever content the merge commit holds."""
+        self.git.tip = self.git.write([self._tip(), head], files)
+        self.note(self.git.tip, head, said)
+        return self.git.tip
+
+    def squash(self, edits: Edits, said: Said = GOOD) -> CommitId:
+        """A pull request merged as a commit of its own; its head is no part of the branch's history."""
+        tip = self._tip()
+        head = self.git.write([tip], self.git.edited(tip, edits))
+        self.git.tip = self.git.write([tip], self.git.edited(tip, edits))
+        self.note(self.git.tip, head, said)
+        return self.git.tip
+
+    def _tip(self) -> CommitId:
+        """The branch's tip; an empty branch gets its first commit."""
+        return self.git.tip or self.push({"README": b"shop"})
+
+    def note(self, commit: CommitId, head: CommitId, said: Said) -> None:
+        """Let the forge know of a merged pull request."""
+        people = (frozenset(said.authors), frozenset(said.approved), frozenset(said.stale), frozenset(said.withdrew))
+        self.forge.merges[commit] = Merge(commit, head, *people, said.merged_by)
+
+    def hand(self, name: str, what: str, **asked: object) -> None:
+        """An operator's `suspend`, `resume` or `retry`."""
+        environment = EnvironmentName(name)
+        hand = replace(self.store.memory.hands.get(environment, OperatorHand()), by="ops", **asked)  # type: ignore[arg-type]
+        self.store.save_hand(environment, hand, what, self.clock.now())
+
+    def retry(self, name: str) -> None:
+        self.hand(name, "retry", retry_after=max(self.store.memory.attempts, default=0))
+
+    def lose_store(self) -> None:
+        self.store.memory = Memory()
+
+    def place(self, name: str) -> Place:
+        """What is on the disk where an environment lives by default."""
+        return self.targets.places.setdefault(f"/srv/{name}", Place())
+
+    def runs_live(self, name: str) -> int | None:
+        live = self.place(name).live
+        return live.release.run_id if live else None
+
+    def drift(self, name: str) -> bool:
+        """Somebody writes into the live release; False when there is none."""
+        live = self.place(name).live
+        if live:
+            live.data = b"written by somebody else"
+        return live is not None
+
+    def drop_current(self, name: str) -> None:
+        """Somebody removes `current`."""
+        self.place(name).current = None
+
+    # --- what the ports tell ---------------------------------------------------------------------
+
+    def _wrote(self, port: str) -> None:
+        self.writes[port] += 1
+
+    def _effect(self, environment: EnvironmentName) -> None:
+        attempts = self.store.memory.attempts.values()
+        if not any(attempt.environment == environment and attempt.outcome is None for attempt in attempts):
+            self.unannounced.append(f"an effect on {environment} without an intent: {self.faults.steps[-1]}")
+
+    def parts(self) -> World:
+        """The ports, as `wiring` would hand them over."""
+        newcomer = ApprovalSpec.model_validate({"required": self.newcomer.required})
+        rules = Provenance(repositories=(REPOSITORY,), workflows=("build",))
+        return World(
+            repository=self.repository,
+            forge=self.forge,
+            sources={"ci": (self.ci, rules)},
+            targets={"directory": self.targets},
+            custody=self.custody,
+            store=self.store,
+            clock=self.clock,
+            bounds=Bounds(),
+            newcomer=newcomer,
+            baseline=None,
+        )
+
+    def boot(self) -> Process:
+        """A new process on what is durable.
+
+        Raises:
+            ReconcilerError: The store is out of reach.
+        """
+        self._holders += 1
+        return Process(self, f"process-{self._holders}")
+
+
+class Process:
+    """What the daemon does, one thing at a time: a look at the branch, and passes of what is due."""
+
+    def __init__(self, world: FakeWorld, holder: str) -> None:
+        self._world = world
+        parts = world.parts()
+        self.catalog = Catalog(parts.repository, parts.bounds)
+        self.tracker = Tracker(parts.repository, self.catalog, parts.store)
+        self.runner = Runner(parts, self.catalog, holder, self._report)
+        self.due: set[EnvironmentName] = set()
+        self.last: dict[EnvironmentName, Result] = {}
+
+    def _report(self, status: Status, previous: Status | None, problem: Exception | None) -> None:
+        if problem is not None:
+            raise AssertionError(f"the pass of {status.environment} broke") from problem
+
+    def look(self) -> bool:
+        """Look at the branch, as the daemon's poll does; False when it was out of reach."""
+        self._world.clock.seconds += 1
+        self._world.faults.struck.clear()
+        try:
+            self.due |= self.tracker.look()
+            self.due |= self.runner.asked_for()
+        except ReconcilerError:
+            return False
+        return True
+
+    def run(self, name: str) -> Status:
+        """One pass."""
+        environment = EnvironmentName(name)
+        self._world.clock.seconds += 1
+        self._world.faults.struck.clear()
+        self._world.faults.current = environment
+        try:
+            result = self.runner.run(environment)
+        finally:
+            self._world.faults.current = None
+        self.last[environment] = result
+        self.due.discard(environment)
+        if result.failures:
+            self.due.add(environment)
+        return result.status
+
+    def everything(self) -> list[EnvironmentName]:
+        """Every environment that the daemon's timers would come to."""
+        return sorted({*self.catalog.environments, *self.last}) if self.catalog.tip else []
+
+    def round(self) -> dict[str, Status]:
+        """A look, and a pass of each environment that is due after it."""
+        self.look()
+        return {name: self.run(name) for name in sorted(self.due)}
