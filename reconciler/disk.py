@@ -110,8 +110,10 @@ class Folder:
         """Up to `limit` bytes from the start of a regular file; None where there is none."""
         try:
             fd = os.open(name, _OPEN_FILE, dir_fd=self.fd)
-        except FileNotFoundError:
-            return None
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):  # nothing, a link, a socket
+                return None
+            raise
         try:
             return _read_up_to(fd, limit) if stat.S_ISREG(os.fstat(fd).st_mode) else None
         finally:

@@ -35,6 +35,8 @@ class Reason(StrEnum):
     TARGET_NOT_ALLOWED = "TargetNotAllowed"
     TARGET_UNAVAILABLE = "TargetUnavailable"
     FENCED_OFF = "FencedOff"
+    INVALID_RUN = "InvalidRun"
+    RUN_EXISTS = "RunExists"
     REPOSITORY_UNAVAILABLE = "RepositoryUnavailable"
     STORE_UNAVAILABLE = "StoreUnavailable"
     STATE_LOCKED = "StateLocked"

@@ -50,8 +50,8 @@ def publish(root: Path, facts: Run, files: Mapping[str, Path], trace: Trace, bou
         in which case `created` is of the first time.
 
     Raises:
-        Terminal: `InvalidDeclaration`: a fact or a file that no source would read back.
-        PolicyDenied: `ArtifactAmbiguous`: the run is there with other content. `ArtifactTooLarge`.
+        Terminal: `InvalidRun`: a fact or a file that no source would read back.
+        PolicyDenied: `RunExists`: the run is there with other content. `ArtifactTooLarge`.
         Transient: `SourceUnavailable`: the folder can't be written.
     """
     _check(facts, files, bounds)
@@ -264,8 +264,8 @@ def _disk(path: Path) -> Iterator[None]:
 
 
 def _refused(message: str, hint: str) -> Terminal:
-    return Terminal(Reason.INVALID_DECLARATION, message, hint)
+    return Terminal(Reason.INVALID_RUN, message, hint)
 
 
 def _taken(run: Run, how: str, hint: str) -> ReconcilerError:
-    return PolicyDenied(Reason.ARTIFACT_AMBIGUOUS, f"run {run.run_id} is already there, {how}", hint)
+    return PolicyDenied(Reason.RUN_EXISTS, f"run {run.run_id} is already there, {how}", hint)

@@ -236,7 +236,8 @@ class GitWorld:
                     return
                 _run_backend(self, world)
 
-            do_POST = do_GET
+            def do_POST(self) -> None:
+                self.do_GET()
 
             def log_message(self, *_: object) -> None:
                 """Quiet."""

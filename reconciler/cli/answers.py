@@ -50,7 +50,7 @@ def get(
 
 
 def describe(ctx: typer.Context, environment: EnvironmentArgument, output: OutputOption = Output.TABLE) -> None:
-    """Show all that is known of one environment, with its last attempts and changes of state."""
+    """Show all that is known of one environment."""
     from reconciler.cli import documents, listing, memory
 
     with memory.recall(settings_file(ctx)) as known:
@@ -76,9 +76,9 @@ def describe(ctx: typer.Context, environment: EnvironmentArgument, output: Outpu
 
 
 def why(ctx: typer.Context, environment: EnvironmentArgument, output: OutputOption = Output.TABLE) -> None:
-    """Tell why an environment stands as it does: each gate with its evidence, and what to do.
+    """Tell why an environment stands as it does, and what to do.
 
-    Exits with 3 when a gate holds.
+    Shows each gate with its evidence. Exits with 3 when a gate holds.
     """
     from reconciler.cli import documents, memory, story
     from reconciler.cli.render import Page
@@ -109,7 +109,7 @@ def history(
     limit: LimitOption = 20,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show every attempt, newest first: what was tried, who let it in, how it ended."""
+    """Show every attempt, newest first, and who let it in."""
     from reconciler.cli import documents, listing, memory
 
     if (environment is None) is not every:

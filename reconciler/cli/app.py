@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ from typer.core import TyperGroup
 
 from reconciler import __version__
 from reconciler.cli import answers, audit, daemon, declarations, operator, waiting
-from reconciler.cli.exits import Stop, code_of
+from reconciler.cli.exits import ExitCode, Stop, code_of
 from reconciler.cli.options import Globals
 from reconciler.cli.render import problem, raw, say
 from reconciler.errors import ReconcilerError
@@ -26,6 +27,7 @@ PROGRAM = "reconciler"
 _COMPLETE = "_RECONCILER_COMPLETE"
 DAEMON, ANSWERS, DECLARATIONS = "Daemon", "Answers", "Declarations"
 OPERATOR, AUDIT, TOUR, OTHER = "Operator", "Audit", "Tour", "Other"
+_ORDER = (DAEMON, ANSWERS, DECLARATIONS, OPERATOR, AUDIT, TOUR, OTHER)
 
 
 class Commands(TyperGroup):
@@ -43,13 +45,13 @@ class Commands(TyperGroup):
             raise typer.Exit(stop.code) from None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """One section of the help for each group, in the order in which they were registered."""
-        groups: dict[str, list[tuple[str, str]]] = {}
+        """One section of the help for each group."""
+        groups: dict[str, list[tuple[str, str]]] = {title: [] for title in _ORDER}
         for name in self.list_commands(ctx):
             command: Any = self.get_command(ctx, name)
             if not command.hidden:
-                rows = groups.setdefault(command.rich_help_panel or OTHER, [])
-                rows.append((name.ljust(12), command.get_short_help_str(formatter.width - 18)))
+                row = name.ljust(12), command.get_short_help_str(formatter.width - 18)
+                groups[command.rich_help_panel].append(row)
         for title, rows in groups.items():
             with formatter.section(title):
                 formatter.write_dl(rows)
@@ -111,18 +113,13 @@ def start(
     ctx.obj = Globals(config)
 
 
-def completion(
-    ctx: typer.Context,
-    shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish", help="Which shell.")],
-) -> None:
-    """Print the script that lets a shell complete commands and environments."""
-    from reconciler.cli.exits import ExitCode
+def completion(shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish", help="Which shell.")]) -> None:
+    """Print the script for completion in a shell."""
+    from typer import completion as shells
 
     if shell not in ("bash", "zsh", "fish"):
         raise Stop(ExitCode.USAGE, f"there is no completion for {shell!r}", "it is there for bash, zsh and fish")
-    from typer.completion import get_completion_script
-
-    raw(get_completion_script(prog_name=PROGRAM, complete_var=_COMPLETE, shell=shell))
+    raw(shells.get_completion_script(prog_name=PROGRAM, complete_var=_COMPLETE, shell=shell))  # type: ignore[attr-defined]
 
 
 def version() -> None:
@@ -133,17 +130,18 @@ def version() -> None:
 def main() -> None:
     """Run the program with this process's arguments."""
     if _COMPLETE in os.environ:
-        from typer.completion import completion_init
+        from typer import completion as shells
 
-        completion_init()
+        shells.completion_init()  # type: ignore[attr-defined]
     app(prog_name=PROGRAM)
 
 
-_GROUPS = {
+_GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
     DAEMON: (daemon.run, daemon.reconcile),
     ANSWERS: (answers.get, answers.why, answers.describe, answers.history, answers.events, waiting.wait),
     DECLARATIONS: (declarations.validate, declarations.diff, declarations.schema, declarations.publish),
     OPERATOR: (operator.retry, operator.suspend, operator.resume, operator.check),
+    OTHER: (completion, version),
 }
 for _group, _functions in _GROUPS.items():
     for _function in _functions:
@@ -155,5 +153,3 @@ app.add_typer(
     help="The five-minute tour, offline, on the real parts.",
     rich_help_panel=TOUR,
 )
-for _function in (completion, version):
-    app.command(rich_help_panel=OTHER)(_function)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from reconciler.ports import Store
 
 app = typer.Typer(
-    help="Export the record of what was done, and verify an export.", no_args_is_help=True, rich_markup_mode=None
+    help="Export the record of what was done; verify an export.", no_args_is_help=True, rich_markup_mode=None
 )
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def run(ctx: typer.Context) -> None:
-    """Follow the tracked branch and bring every environment to its declaration, until stopped.
+    """Bring every environment to its declaration, until stopped.
 
     SIGTERM and Ctrl-C let passes under way end; the log goes to stderr, one line per change of state.
     """
@@ -32,7 +32,7 @@ def run(ctx: typer.Context) -> None:
         runner = system.runner(Changes(log).passed)
         daemon = system.daemon(runner, Trouble(log).looked)
         log.info("started", **_tracked(system.settings))
-        with _stopped_by_signals(daemon, log):
+        with _stopped_by_signals(daemon):
             ended = daemon.run()
         if not ended:
             _leave(log)
@@ -60,7 +60,7 @@ def without_credentials(url: str) -> str:
 
 
 @contextlib.contextmanager
-def _stopped_by_signals(daemon: Daemon, log: Log) -> Iterator[None]:
+def _stopped_by_signals(daemon: Daemon) -> Iterator[None]:
     """A handler only sets events: it may run anywhere, so it neither locks nor logs."""
     import signal
 
@@ -88,7 +88,7 @@ def _leave(log: Log) -> None:
 def reconcile(
     ctx: typer.Context, environments: EnvironmentsArgument = None, output: OutputOption = Output.TABLE
 ) -> None:
-    """Look at the branch once, bring environments to their declarations once, and show the result.
+    """Bring environments to their declarations once, and exit.
 
     Exits with 0 when all are Synced, 3 when a gate holds one, 1 when one failed.
     """

@@ -29,7 +29,10 @@ DirOption = Annotated[
 
 @app.command()
 def up(ctx: typer.Context, folder: DirOption = None) -> None:
-    """Set up everything and start the daemon: a repository, two people, three CI runs, three environments."""
+    """Set up a demo of its own and start the daemon.
+
+    A repository, two people with keys, three CI runs that build this project, and three environments.
+    """
     from reconciler.demo import up as step
 
     step.up(_located(ctx, folder))
@@ -42,7 +45,7 @@ def merge(
     run_id: Annotated[int, typer.Option("--run", min=1, help="The CI run that it gets.")] = 102,
     folder: DirOption = None,
 ) -> None:
-    """Promote a run: the engineer changes two lines, the reviewer merges, the daemon acts."""
+    """Promote a run by a signed change and a signed merge."""
     from reconciler.demo.merge import merge as step
     from reconciler.model import EnvironmentName, RunId
 
@@ -67,7 +70,7 @@ def tamper(
     restore: Annotated[bool, typer.Option("--restore", help="Put the bytes back, and retry.")] = False,
     folder: DirOption = None,
 ) -> None:
-    """Alter a stored artifact after it was approved for staging, and see it held."""
+    """Alter an artifact after its approval, and see it held."""
     from reconciler.demo import tamper as step
 
     _play(ctx, folder, step.restore if restore else step.tamper)
@@ -98,12 +101,6 @@ def _located(ctx: typer.Context, folder: Path | None) -> DemoFolder:
 
 
 def _play(ctx: typer.Context, folder: Path | None, step: Callable[[Tour], None]) -> None:
-    """One step of a tour that is up; only one at a time."""
-    from reconciler.demo.tour import open_tour
+    from reconciler.demo.tour import play
 
-    found = _located(ctx, folder)
-    found.expect_ready()
-    with found.exclusive():
-        tour = open_tour(found)
-        tour.process.expect_running()
-        step(tour)
+    play(_located(ctx, folder), step)

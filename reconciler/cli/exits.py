@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from reconciler.errors import PolicyDenied, Reason, ReconcilerError, Terminal
+from reconciler.errors import PolicyDenied, Reason, ReconcilerError
 
 
 class ExitCode(IntEnum):
@@ -40,8 +40,11 @@ class Stop(Exception):
 
 def code_of(error: ReconcilerError) -> ExitCode:
     """The exit code that a failure of the project's own kind ends a command with."""
-    if error.reason is Reason.INVALID_SETTINGS:
+    if error.reason in _MISTAKES:
         return ExitCode.USAGE
-    if error.reason is Reason.INVALID_DECLARATION and isinstance(error, Terminal):
-        return ExitCode.USAGE
-    return ExitCode.REFUSED if isinstance(error, PolicyDenied) else ExitCode.FAILED
+    if isinstance(error, PolicyDenied) and error.reason is not Reason.RUN_EXISTS:
+        return ExitCode.REFUSED
+    return ExitCode.FAILED
+
+
+_MISTAKES = frozenset({Reason.INVALID_SETTINGS, Reason.INVALID_RUN})

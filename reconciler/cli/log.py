@@ -6,30 +6,35 @@ Names and messages may come from anybody who can push; they are escaped before t
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from reconciler.cli.render import escape
 from reconciler.errors import ReconcilerError
 from reconciler.model import CommitId, Release, RunId, Status
 from reconciler.settings import Settings
 
-Log = structlog.stdlib.BoundLogger | Any
+Log = FilteringBoundLogger
 _State = tuple[object, object, object, Release | None, CommitId | None, RunId | None]
 
 
 def open_log(settings: Settings) -> Log:
     """The log as the settings want it."""
     json = settings.log_format == "json"
-    last: Any = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=_colours())
+    last: Any = structlog.processors.JSONRenderer()
+    if not json:
+        plain = structlog.dev.plain_traceback
+        last = structlog.dev.ConsoleRenderer(colors=_colours(), exception_formatter=plain, pad_event_to=0)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info if json else _unchanged,
+            structlog.processors.format_exc_info,
             _escaped,
             last,
         ],
@@ -37,23 +42,21 @@ def open_log(settings: Settings) -> Log:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    return structlog.get_logger()
+    log: Log = structlog.get_logger()
+    return log
 
 
 def _colours() -> bool:
-    import os
-
     return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def _unchanged(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return event
-
-
 def _escaped(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {
-        key: escape(value) if isinstance(value, str) and key != "exception" else value for key, value in event.items()
-    }
+    return {key: _safe(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _safe(text: str) -> str:
+    """Line breaks are the log's own: a traceback has some, a message of the world does not reach a second line."""
+    return "\n".join(map(escape, text.split("\n"))) if text.startswith("Traceback ") else escape(text)
 
 
 class Changes:

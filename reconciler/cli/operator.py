@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def retry(ctx: typer.Context, environment: EnvironmentArgument) -> None:
-    """Try an environment again, also what failed before under the same declaration."""
+    """Try again what failed before under the same declaration."""
     with _hand(ctx, environment) as work:
         attempts = work.memory.store.attempts(work.name, 1)
         newest = (attempts[0].id or 0) if attempts else 0
@@ -32,7 +32,10 @@ def suspend(
     environment: EnvironmentArgument,
     reason: Annotated[str, typer.Option("--reason", help="Why, for whoever asks later.", show_default=False)],
 ) -> None:
-    """Leave an environment alone until `resume`: no deployment, and no repair either."""
+    """Leave an environment alone until `resume`.
+
+    No deployment, and no repair either.
+    """
     with _hand(ctx, environment) as work:
         if work.hand.suspended and work.hand.reason == reason:
             work.done(f"was suspended already, by {work.hand.by}", wake=False)
@@ -58,7 +61,7 @@ def check(
     ] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Look whether everything that the daemon needs is there. Changes nothing."""
+    """Look whether all that the daemon needs is there."""
     from reconciler.cli import checks, documents
 
     config = settings_file(ctx)

@@ -152,6 +152,9 @@ class Page:
         from rich.text import Text
 
         text = Text.assemble(*(self._text(cell) for cell in cells))
+        if not text:
+            typer.echo()
+            return
         self._print(Padding(text, (0, 0, 0, indent), expand=False))
 
     def grid(self, rows: Iterable[Sequence[Cell | str]], indent: int = 0) -> None:

@@ -20,19 +20,24 @@ _SHOWN_DRIFT = 20
 
 def summary(status: Status, hand: OperatorHand) -> str:
     """The answer in one line."""
-    name = status.environment
-    live = status.live.id if status.live else "nothing"
-    if status.ready:
-        return f"{name} is Ready: {live} is declared, live and whole"
+    name, live = status.environment, _live(status)
     if hand.suspended:
-        return f"{name} is suspended by {hand.by or 'the operator'}; {live} stays live"
+        return f"{name} is suspended by {hand.by or 'the operator'}; {live}"
+    if status.ready:
+        return f"{name} is Ready: what is declared is live and whole; {live}"
     if status.sync is Sync.HELD:
         gate = held_gate(status)
-        where = f" at the gate {gate.gate}" if gate else ""
-        return f"{name} is Held{where}: {status.reason or 'no reason given'}; {live} stays live"
+        by = f" by the gate {gate.gate}" if gate else ""
+        return f"{name} is Held{by}: {status.reason or 'no reason given'}; {live}"
     if status.sync is Sync.SYNCED:
-        return f"{name} is Synced, but {status.health}: {live} is not whole"
-    return f"{name} is {status.sync}: {status.reason or status.message or 'no reason given'}; {live} is live"
+        return f"{name} is Synced, but {status.health}; {live}"
+    return f"{name} is {status.sync}: {status.reason or status.message or 'no reason given'}; {live}"
+
+
+def _live(status: Status) -> str:
+    if status.live is None:
+        return "nothing is live"
+    return f"run {status.live.run_id} {'is' if status.ready else 'stays'} live"
 
 
 def held_gate(status: Status) -> GateResult | None:
@@ -44,7 +49,7 @@ def tell_why(page: Page, status: Status, hand: OperatorHand, now: datetime) -> N
     """The answer, what to do, what is live meanwhile, and each gate with its evidence."""
     page.line(Cell(summary(status, hand), "head"))
     page.line()
-    if not status.ready:
+    if hand.suspended or not status.ready:
         _tell_reason(page, status, hand)
     page.grid(coordinates(status, now), indent=2)
     if status.gates:
@@ -97,17 +102,20 @@ def coordinates(status: Status, now: datetime) -> list[tuple[Cell | str, Cell | 
 def tell_gates(page: Page, status: Status) -> None:
     """Each gate: its word, and beside it what it rests on."""
     page.line(Cell("Gates", "head"))
-    page.grid([row for result in status.gates for row in gate_rows(result)], indent=2)
+    page.grid([row for result in status.gates for row in gate_rows(result, status.message)], indent=2)
 
 
-def gate_rows(result: GateResult) -> list[tuple[Cell | str, ...]]:
-    """One gate: mark, name, word and the first of what it says; the rest below."""
+def gate_rows(result: GateResult, told: str) -> list[tuple[Cell | str, ...]]:
+    """One gate: mark, name, word and the first of what it says; the rest below. What was `told` before is left out."""
     held = result.verdict is Verdict.HELD
-    said: list[Cell | str] = [f"{result.reason}: {result.message}" if result.reason else result.message]
-    said += [Cell(evidence, "dim") for evidence in result.evidence if evidence != result.message]
-    if held and result.hint:
-        said.append(f"{ARROW} {result.hint}")
-    first, *rest = [what for what in said if what and what != Cell("", "dim")] or [""]
+    said: list[Cell | str] = [Cell(evidence, "dim") for evidence in result.evidence]
+    if held and result.message != told:
+        said = [f"{result.reason}: {result.message}", *said, f"{ARROW} {result.hint}"]
+    elif held:
+        said = [str(result.reason), *said]
+    elif not said:
+        said = [Cell(result.message, "dim")]
+    first, *rest = said
     verdict = Cell("HELD", "bad") if held else word(result.verdict.value)
     name = Cell(result.gate.value, "head" if held else "")
     return [(_MARKS[result.verdict], name, verdict, first), *(("", "", "", what) for what in rest)]

@@ -32,9 +32,10 @@ def wait(
     ] = "Ready",
     timeout: Annotated[str, typer.Option("--timeout", metavar="TIME", help="How long: 30s, 5m, 1h.")] = "60s",
 ) -> None:
-    """Wait until every named environment got there; exits with 5 when one did not in time.
+    """Wait until environments got somewhere, for scripts.
 
-    An environment that is Ready before its new declaration was seen is Ready: wait for `run=ID` after a merge.
+    Exits with 5 when one did not in time. An environment that is Ready before its new declaration was seen is Ready:
+    after a merge, wait for `run=ID`.
     """
     from reconciler.clock import SystemClock
     from reconciler.settings import load
@@ -69,7 +70,9 @@ def parse(condition: str) -> Callable[[Status], bool]:
             return lambda status: status.health.value == "Healthy"
         case "Synced" | "Held" as name:
             return lambda status: status.sync.value == name
-    raise Stop(ExitCode.USAGE, f"--for {condition!r} is nothing to wait for", f"one of {', '.join(_CONDITIONS)}, run=ID")
+    raise Stop(
+        ExitCode.USAGE, f"--for {condition!r} is nothing to wait for", f"one of {', '.join(_CONDITIONS)}, run=ID"
+    )
 
 
 def _await(

@@ -102,7 +102,7 @@ class DirectoryTarget(_Strict):
 class Declaration(_Strict):
     """What one environment should run, and who decides."""
 
-    version: Literal[1] = Field(description="1, the version of this format")
+    version: int = Field(ge=1, le=1, description="1, the version of this format")
     artifact: ArtifactSpec = Field(description="a mapping: which bytes")
     approval: ApprovalSpec | Literal["none"] = Field(
         default_factory=lambda: ApprovalSpec.model_construct(required=1, from_=None, allow_self=False),

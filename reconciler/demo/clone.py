@@ -58,13 +58,16 @@ class Clone:
 
     def declare(self, files: dict[EnvironmentName, bytes]) -> None:
         """The first declarations: written and signed by the engineer on a branch."""
-        self._git("switch", "--quiet", "--create", "environments")
+        self.branch(FOLDER)
         for name, data in files.items():
             path = self.file(name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
+        message = f"Declare {', '.join(files)}"
+        self._typed("engineer", "add", FOLDER)
         self._git("add", "--", FOLDER)
-        self._git("commit", "--quiet", "-m", "Declare dev, staging and prod")
+        self._typed("engineer", "commit", "-S", "-m", message)
+        self._git("commit", "--quiet", "-S", "-m", message)
 
     # --- what people do ---------------------------------------------------------------------------
 
@@ -87,9 +90,9 @@ class Clone:
 
     def bump(self, environment: EnvironmentName, run_id: RunId, sha256: Digest) -> None:
         """The engineer changes the two lines, and signs the commit."""
+        self.declared(environment)  # says what is wrong with the file, if anything is
         path = self.file(environment)
-        data = path.read_bytes()
-        path.write_bytes(with_artifact(path.name, data, run_id, sha256))
+        path.write_bytes(with_artifact(path.name, path.read_bytes(), run_id, sha256))
         self._story.typed("engineer", f"$EDITOR {FOLDER}/{path.name}")
         for line in self._git("diff", "--unified=0").splitlines():
             if line.startswith(("- ", "+ ")):
@@ -116,8 +119,12 @@ class Clone:
         return CommitId(self._git("rev-parse", "HEAD"))
 
     def smuggled(self) -> str:
-        """The commit that nobody reviewed, abbreviated; empty when there is none."""
-        return self._git("for-each-ref", "--format=%(objectname:short=12)", SMUGGLED)
+        """The commit that nobody reviewed, abbreviated; empty when there is none, or when a later one replaced it."""
+        commit = self._git("for-each-ref", "--format=%(objectname:short=12)", SMUGGLED)
+        if commit and self._git("diff", "--name-only", commit, "HEAD", "--", *self._changed_by(commit)):
+            self._git("update-ref", "-d", SMUGGLED)
+            return ""
+        return commit
 
     def revert_smuggled(self) -> None:
         """The engineer takes it back."""
@@ -136,12 +143,13 @@ class Clone:
         """What the file says in the clone.
 
         Raises:
-            Terminal: `InvalidDeclaration`: there is no such file, or it can't be read.
+            Terminal: `InvalidSettings`: there is no such environment. `InvalidDeclaration`: its file can't be read.
         """
         path = self.file(environment)
         if not path.is_file():
             known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
-            raise Terminal(Reason.INVALID_DECLARATION, f"no environment {environment!r}; there are: {known}")
+            message = f"there is no environment {environment!r}"
+            raise Terminal(Reason.INVALID_SETTINGS, message, f"the demo has {known}")
         reading = read(path.name, path.read_bytes())
         if reading.declaration is None:
             raise Terminal(Reason.INVALID_DECLARATION, "; ".join(map(str, reading.problems)), "mend the file first")
@@ -150,6 +158,9 @@ class Clone:
     def ever_declared(self, sha256: Digest) -> bool:
         """Whether some commit of the branch ever named this digest."""
         return bool(self._git("log", "--format=%h", f"-S{sha256}", BRANCH, "--", FOLDER))
+
+    def _changed_by(self, commit: str) -> list[str]:
+        return self._git("diff-tree", "--no-commit-id", "--name-only", "-r", commit).splitlines()
 
     def _commit(self, message: str) -> None:
         self._typed("engineer", "commit", "-S", "-a", "-m", message)

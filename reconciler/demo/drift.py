@@ -28,7 +28,7 @@ def drift(tour: Tour) -> None:
     tour.watch.until([STAGING], "staging is mended", lambda s: s.ready and s.live_since != before.live_since)
     seconds = (tour.clock.now() - edited).total_seconds()
     story.headline(f"Mended {seconds:.1f} s after the edit: {folder.release(STAGING)} is live, as it was approved.")
-    tour.type("events", STAGING)
+    tour.type("events", STAGING, "--limit", "3")
 
 
 def _edit(tour: Tour) -> None:

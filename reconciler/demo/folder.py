@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -116,41 +117,30 @@ class DemoFolder:
         """Make the folder ours; what is in it already stays.
 
         Raises:
-            Terminal: `InvalidSettings`: something else is there, or the disk refuses.
+            Terminal: `InvalidSettings`: something else is there.
         """
-        with _disk(self.path):
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not self.exists:
-                if self._contents():
-                    raise Terminal(
-                        Reason.INVALID_SETTINGS,
-                        f"{shown(self.path)} is there already and is no demo",
-                        "name another folder with --dir",
-                    )
-                self.marker.write_text(_MARK)
+        self.path.mkdir(mode=0o700, exist_ok=True)
+        if not self.exists:
+            if self._contents():
+                message = f"{shown(self.path)} is there already and is no demo"
+                raise Terminal(Reason.INVALID_SETTINGS, message, "name another folder with --dir")
+            self.marker.write_text(_MARK)
 
     def clear(self) -> None:
         """Remove what an interrupted start left."""
-        with _disk(self.path):
-            self.marker.write_text(_MARK)
-            for child in self._contents():
-                _remove(child)
+        self.marker.write_text(_MARK)
+        for child in self._contents():
+            _remove(child)
 
     def finish(self) -> None:
         """Everything is set up."""
-        with _disk(self.path):
-            self.marker.write_text(_MARK + _READY)
+        self.marker.write_text(_MARK + _READY)
 
     def remove(self) -> None:
-        """Remove all of it, the marker last: what a crash leaves is still known to be ours.
-
-        Raises:
-            Terminal: `InvalidSettings`: the disk refuses.
-        """
+        """Remove all of it, the marker last: what a crash leaves is still known to be ours."""
         self.clear()
-        with _disk(self.path):
-            self.marker.unlink()
-            self.path.rmdir()
+        self.marker.unlink()
+        self.path.rmdir()
 
     def expect_ready(self) -> None:
         """For steps that need a demo.
@@ -211,12 +201,26 @@ def forget_overrides() -> None:
             del os.environ[name]
 
 
+@contextlib.contextmanager
+def faults() -> Iterator[None]:
+    """A fault of the disk, reported as one.
+
+    Raises:
+        Terminal: `InvalidSettings`, naming the place.
+    """
+    try:
+        yield
+    except OSError as error:
+        message = f"{error.filename or 'the demo'}: {error.strerror or error}"
+        hint = "give the demo a folder that can be written, with --dir"
+        raise Terminal(Reason.INVALID_SETTINGS, message, hint) from None
+
+
 def shown(path: Path) -> str:
     """A path as people would type it here."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+    with contextlib.suppress(ValueError, OSError):  # it is elsewhere, or the folder that this shell is in is gone
+        path = path.relative_to(Path.cwd())
+    return shlex.quote(str(path))
 
 
 def _locked(descriptor: int) -> bool:
@@ -232,12 +236,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink()
-
-
-@contextlib.contextmanager
-def _disk(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        message = f"{error.filename or path}: {error.strerror or error}"
-        raise Terminal(Reason.INVALID_SETTINGS, message, "name another folder with --dir") from None

@@ -36,8 +36,8 @@ def tamper(tour: Tour) -> None:
     commit = clone.merge(branch_name(STAGING, run_id))
     story.headline("Before it is deployed, somebody gets at the artifact store, and alters the file in place.")
     stored = tour.ci.stored(run_id)
-    offset = flip(stored)
-    story.typed("attacker", f"dd conv=notrunc bs=1 seek={offset} count={FLIPPED_BYTES} of={shown(stored)}")
+    flip(stored)
+    story.typed("attacker", f": {FLIPPED_BYTES} bytes of {shown(stored)} inverted; size and run.json stay as they were")
     clone.push("reviewer")
     tour.watch.until(
         [STAGING],
@@ -73,15 +73,14 @@ def restore(tour: Tour) -> None:
     tour.type("get", STAGING)
 
 
-def flip(path: Path) -> int:
-    """Invert a few bytes in the middle of a file; a second time puts them back. Returns where."""
+def flip(path: Path) -> None:
+    """Invert a few bytes in the middle of a file; a second time puts them back."""
+    offset = path.stat().st_size // 2
     with path.open("r+b") as file:
-        offset = path.stat().st_size // 2
         file.seek(offset)
         data = file.read(FLIPPED_BYTES)
         file.seek(offset)
         file.write(bytes(byte ^ 0xFF for byte in data))
-    return offset
 
 
 def _altered(tour: Tour) -> tuple[RunId, ...]:

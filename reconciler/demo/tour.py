@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from reconciler.clock import SystemClock
 from reconciler.demo.ci import Ci
 from reconciler.demo.clone import Clone
-from reconciler.demo.folder import DemoFolder
+from reconciler.demo.folder import DemoFolder, faults
 from reconciler.demo.process import Process, command
 from reconciler.demo.story import Story
 from reconciler.demo.watch import Watch
@@ -38,6 +39,20 @@ class Tour:
         self.story.typed("", shlex.join(("reconciler", *words)))
         # Its exit code is an answer, not a failure: `why` of an environment that is held, say.
         subprocess.run((*command(self.folder), *words), stdin=subprocess.DEVNULL, check=False)
+
+
+def play(folder: DemoFolder, step: Callable[[Tour], None]) -> None:
+    """One step of a tour that is up; only one at a time.
+
+    Raises:
+        ReconcilerError: There is no demo to play it in, or the step's own.
+    """
+    folder.expect_ready()
+    with faults(), folder.exclusive():
+        tour = open_tour(folder)
+        tour.process.expect_running()
+        tour.process.go_on()  # should an interrupted step have left it paused
+        step(tour)
 
 
 def open_tour(folder: DemoFolder) -> Tour:

@@ -16,7 +16,7 @@ from reconciler.clock import SystemClock
 from reconciler.core.declare import FOLDER, with_artifact
 from reconciler.demo.ci import source_tree
 from reconciler.demo.clone import retarget
-from reconciler.demo.folder import DemoFolder, shown
+from reconciler.demo.folder import DemoFolder, faults, shown
 from reconciler.demo.people import make_keys
 from reconciler.demo.process import Process
 from reconciler.demo.programs import expect_programs
@@ -75,23 +75,12 @@ def up(folder: DemoFolder) -> None:
     Raises:
         ReconcilerError: What is missing, or did not come about.
     """
-    folder.claim()
-    with folder.exclusive():
-        if not folder.ready:
-            _make(folder)
-            tour = open_tour(folder)
-            _start(tour)
-            folder.finish()
-        else:
-            tour = open_tour(folder)
-            if tour.process.pid() is None:
-                tour.story.says("The demo is there, but its daemon has ended; starting it again.")
-                _start(tour)
-            else:
-                tour.process.go_on()
-                tour.story.says("The demo is up already; nothing was changed.")
-        tour.type("get")
-        _what_next(tour)
+    with faults():
+        folder.claim()
+        with folder.exclusive():
+            tour = _resume(folder) if folder.ready else _begin(folder)
+            tour.type("get")
+            _what_next(tour)
 
 
 def down(folder: DemoFolder) -> None:
@@ -104,10 +93,34 @@ def down(folder: DemoFolder) -> None:
     if not folder.exists:
         story.says(f"There is no demo in {shown(folder.path)}; nothing to remove.")
         return
-    with folder.exclusive():
+    place = shown(folder.path)
+    with faults(), folder.exclusive():
         _stop(folder, story)
         folder.remove()
-    story.says(f"Removed {shown(folder.path)}; nothing is left.")
+    story.says(f"Removed {place}; nothing is left.")
+
+
+def _resume(folder: DemoFolder) -> Tour:
+    """A demo that is there: its daemon runs, afterwards at the latest."""
+    tour = open_tour(folder)
+    if tour.process.pid() is None:
+        tour.story.says("The demo is there, but its daemon has ended; starting it again.")
+        tour.process.start()
+        tour.watch.until_started()
+    else:
+        tour.process.go_on()
+        tour.story.says("The demo is up already; nothing was changed.")
+    return tour
+
+
+def _begin(folder: DemoFolder) -> Tour:
+    _make(folder)
+    tour = open_tour(folder)
+    tour.story.aside("starting the daemon …")
+    tour.process.start()
+    tour.watch.until(ENVIRONMENTS, "dev, staging and prod are Synced", lambda status: status.ready)
+    folder.finish()
+    return tour
 
 
 def _make(folder: DemoFolder) -> None:
@@ -122,10 +135,10 @@ def _make(folder: DemoFolder) -> None:
     make_keys(folder)
     tour = open_tour(folder)
     tour.ci.build(RUNS)
-    tour.story.says("The engineer declares what runs where; the reviewer lets it in:")
+    tour.story.headline("The engineer declares what runs where; the reviewer lets it in:")
     tour.clone.create()
     tour.clone.declare({name: _declaration(tour, source, name, run_id) for name, run_id in DECLARED.items()})
-    tour.clone.merge("environments")
+    tour.clone.merge(FOLDER)
     tour.clone.push("reviewer")
 
 
@@ -135,12 +148,6 @@ def _declaration(tour: Tour, source: Path, name: EnvironmentName, run_id: RunId)
     artifact = tour.ci.artifact(run_id)
     assert artifact.sha256 is not None
     return retarget(with_artifact(str(file), file.read_bytes(), run_id, artifact.sha256), tour.folder.target(name))
-
-
-def _start(tour: Tour) -> None:
-    tour.story.aside("starting the daemon …")
-    tour.process.start()
-    tour.watch.until(ENVIRONMENTS, "dev, staging and prod are Synced", lambda status: status.ready)
 
 
 def _stop(folder: DemoFolder, story: Story) -> None:
@@ -170,5 +177,5 @@ def _preparations(folder: DemoFolder) -> Iterator[str]:
     if shutil.which("reconciler") != str(programs / "reconciler"):
         yield f". {shown(programs / 'activate')}"
     if os.environ.get(ENVIRONMENT_VARIABLE) != str(folder.settings):
-        settings = shown(folder.settings)
-        yield f"export {ENVIRONMENT_VARIABLE}={settings if Path(settings).is_absolute() else f'$PWD/{settings}'}"
+        below = folder.settings.is_relative_to(Path.cwd())
+        yield f"export {ENVIRONMENT_VARIABLE}={'$PWD/' if below else ''}{shown(folder.settings)}"

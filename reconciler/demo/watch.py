@@ -34,6 +34,14 @@ class Watch:
         with closing(wiring.open_store(self._settings, self._clock)) as store:
             return store.statuses().get(environment)
 
+    def until_started(self) -> None:
+        """Wait until the daemon has taken its state folder.
+
+        Raises:
+            Terminal: `InternalError`, after `SECONDS` or when the daemon has ended, with its last words.
+        """
+        self._until(lambda: wiring.running(self._settings.state), "the daemon has started")
+
     def until(self, environments: Collection[EnvironmentName], what: str, holds: Callable[[Status], bool]) -> Status:
         """Wait until all of these environments stand as wanted; returns the last one's status.
 
@@ -45,18 +53,25 @@ class Watch:
         Raises:
             Terminal: `InternalError`, after `SECONDS` or when the daemon has ended, with its last words.
         """
-        expires = self._clock.monotonic() + SECONDS
+        found: list[Status] = []
+
+        def all_hold() -> bool:
+            known = store.statuses()
+            found[:] = [known[name] for name in environments if name in known and holds(known[name])]
+            return len(found) == len(environments)
+
         with closing(wiring.open_store(self._settings, self._clock)) as store:
-            while True:
-                known = store.statuses()
-                found = [known[name] for name in environments if name in known and holds(known[name])]
-                if len(found) == len(environments):
-                    return found[-1]
-                if self._process.pid() is None:
-                    raise self._failed(f"the daemon has ended while the demo waited until {what}")
-                if self._clock.monotonic() > expires:
-                    raise self._failed(f"after {SECONDS:g} seconds the demo still waits until {what}")
-                Event().wait(_STEP_SECONDS)
+            self._until(all_hold, what)
+        return found[-1]
+
+    def _until(self, reached: Callable[[], bool], what: str) -> None:
+        expires = self._clock.monotonic() + SECONDS
+        while not reached():
+            if self._process.pid() is None:
+                raise self._failed(f"the daemon has ended while the demo waited until {what}")
+            if self._clock.monotonic() > expires:
+                raise self._failed(f"after {SECONDS:g} seconds the demo still waits until {what}")
+            Event().wait(_STEP_SECONDS)
 
     def _failed(self, message: str) -> Terminal:
         words = f"{message}; the daemon's last words:\n{self._process.last_words()}"

@@ -332,9 +332,9 @@ def test_a_server_that_never_stops_sending_is_ended_by_the_deadline_or_the_memor
 
 
 def test_a_server_that_redirects_is_not_followed(tmp_path: Path) -> None:
-    with server(b"HTTP/1.1 301 Moved\r\nLocation: http://127.0.0.1:1/x\r\nContent-Length: 0\r\n\r\n") as url:
-        with pytest.raises(Transient) as failed:
-            mirror(url, tmp_path, git_seconds=5).head()
+    moved = b"HTTP/1.1 301 Moved\r\nLocation: http://127.0.0.1:1/x\r\nContent-Length: 0\r\n\r\n"
+    with server(moved) as url, pytest.raises(Transient) as failed:
+        mirror(url, tmp_path, git_seconds=5).head()
     assert "final address" in failed.value.hint
 
 
@@ -392,12 +392,12 @@ def test_no_descriptor_is_left_open(world: GitWorld, tmp_path: Path) -> None:
     world.write(DEV, "1").commit(ALICE, "1").push()
     repository = mirror(world.url, tmp_path)
     follow(repository)
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(5):
         repository.tree(follow(repository))
         with pytest.raises(Transient):
             mirror("http://127.0.0.1:1/x.git", tmp_path).head()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 # --- the runner ---------------------------------------------------------------------------------

@@ -172,6 +172,11 @@ def _replace_by_file(disk: Path) -> None:
     disk.write_text("not a repository")
 
 
+def _empty(disk: Path) -> None:
+    shutil.rmtree(disk)
+    disk.mkdir()
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "packs are cut short": _truncate_packs,
     "packs have flipped bits": _flip_packs,
@@ -180,7 +185,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "HEAD is gone": lambda disk: (disk / "HEAD").unlink(),
     "all of it is gone": shutil.rmtree,
     "a file is in its place": _replace_by_file,
-    "a half-made clone is in its place": lambda disk: (shutil.rmtree(disk), disk.mkdir()),
+    "a half-made clone is in its place": _empty,
 }
 
 

@@ -78,7 +78,9 @@ def test_bytes_that_are_no_text_are_shown_as_escapes() -> None:
 
 def _batch(*contents: bytes, kind: str = "blob") -> tuple[bytes, list[str]]:
     names = [hashlib.sha1(b"%s %d\0" % (kind.encode(), len(c)) + c).hexdigest() for c in contents]
-    output = b"".join(b"%s %s %d\n%s\n" % (n.encode(), kind.encode(), len(c), c) for n, c in zip(names, contents))
+    output = b"".join(
+        b"%s %s %d\n%s\n" % (n.encode(), kind.encode(), len(c), c) for n, c in zip(names, contents, strict=True)
+    )
     return output, names
 
 
@@ -104,4 +106,4 @@ def test_objects_come_out_whole_however_the_output_is_cut(step: int) -> None:
 )
 def test_a_wrong_object_is_refused(output: bytes) -> None:
     with pytest.raises(GitFailed):
-        objects.Batch("blob", 10, {}.__setitem__).feed(output)
+        objects.Batch("blob", 10, lambda *_: None).feed(output)

@@ -128,7 +128,7 @@ def test_a_run_that_is_there_is_never_replaced_in_case_of(change: Any, root: Pat
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
     with pytest.raises(PolicyDenied, match="run 101 is already there") as caught:
         published(root, {"shop": built}, facts)
-    assert caught.value.reason is Reason.ARTIFACT_AMBIGUOUS
+    assert caught.value.reason is Reason.RUN_EXISTS
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
 
 

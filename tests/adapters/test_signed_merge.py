@@ -323,6 +323,16 @@ def _spoilt(line: str) -> Callable[[Path], object]:
     return lambda file: file.write_text(line + "\n")
 
 
+def _folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+def _pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file, 0o600)
+
+
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFn3wzTQ1Wm5p2yDkhhV6yqOXq5BDXJc0WOxnd9TwJzM"
 SPOILT: dict[str, Callable[[Path], object]] = {
     "a pattern that lets in everybody": _spoilt(f"* {KEY}"),
@@ -339,8 +349,8 @@ SPOILT: dict[str, Callable[[Path], object]] = {
     "a file that everybody may write": lambda file: file.chmod(0o666),
     "a file that its group may write": lambda file: file.chmod(0o660),
     "a file that is not there": lambda file: file.unlink(),
-    "a folder": lambda file: (file.unlink(), file.mkdir()),
-    "a pipe": lambda file: (file.unlink(), os.mkfifo(file, 0o600)),
+    "a folder": _folder,
+    "a pipe": _pipe,
 }
 
 

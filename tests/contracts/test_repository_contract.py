@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -170,7 +171,7 @@ def test_changes_are_listed_oldest_first_with_both_sides(world: GitWorld, reposi
     assert found[0].parent is None
     assert found[0].before is None
     assert found[2].after is None
-    assert all(one.after == two.before for one, two in zip(found, found[1:], strict=False))
+    assert all(one.after == two.before for one, two in pairwise(found))
     assert repository.changes("dev.yaml", root, third) == found[1:]
     assert repository.changes("dev.yaml", third, third) == ()
 

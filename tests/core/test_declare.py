@@ -174,6 +174,11 @@ def test_rules_that_say_nothing_or_too_much_are_refused(line: str) -> None:
     assert problems(GOOD + line + "\n")
 
 
+@pytest.mark.parametrize("version", ["true", "2", "0", "1.0", "'1'"])
+def test_only_version_one_is_read(version: str) -> None:
+    assert "version: found" in problems(edited("version: 1", f"version: {version}"))[0]
+
+
 def test_the_two_lines_change_and_nothing_else() -> None:
     other = "0" * 64
     changed = with_artifact("staging.yaml", GOOD.encode(), RunId(7), Digest(other)).decode()

@@ -143,7 +143,7 @@ def test_a_pull_request_on_an_old_base_is_judged_by_what_it_merged_into(world: F
 def test_a_pull_request_that_lowers_the_bar_is_judged_by_the_old_one(world: FakeWorld, process: Process) -> None:
     world.merge({"prod.yaml": world.file("prod", 1, bar=Bar(required=2))})
     process.round()
-    world.merge({"prod.yaml": world.file("prod", 2, bar=None)}, Said(approved=("ann",), merged_by="dan"))
+    world.merge({"prod.yaml": world.file("prod", 2, bar=None)}, Said(approved=("ann",), merged_by=BOT))
     assert verdict(process) == MISSING
     assert world.runs_live("prod") == 1
 

@@ -1,0 +1,210 @@
+"""What the daemon needs, looked at one by one: each either is there, or comes with what to do about it.
+
+Changes nothing: whether a folder can be written is asked, not tried.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler import wiring
+from reconciler.cli import memory, render
+from reconciler.cli.documents import Document
+from reconciler.cli.render import Cell
+from reconciler.errors import ReconcilerError
+from reconciler.settings import Settings, find_file, load
+
+GIT_WANTED = (2, 38)
+"""The first git that refuses bare repositories hidden in others (`safe.bareRepository`)."""
+REMOTE_KINDS = re.compile(r"nfs\d?|cifs|smb\d?|smbfs|9p|afs|ceph|lustre|glusterfs|fuse\..*|ncpfs|coda|gfs2|ocfs2")
+"""Types of file systems on which a rename or an fsync may not mean what it means on a local disk."""
+_PROGRAM_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    message: str
+    hint: str = ""
+
+
+def daemon(config: Path | None) -> Check:
+    """Whether a daemon runs for the state folder."""
+    settings = load(config)
+    if wiring.running(settings.state):
+        return Check("daemon", True, f"runs for {settings.state}")
+    return Check("daemon", False, f"none runs for {settings.state}", "start `reconciler run`")
+
+
+def everything(config: Path | None) -> list[Check]:
+    """All of it, as far as the settings allow to look."""
+    try:
+        settings = load(config)
+    except ReconcilerError as error:
+        return [Check("settings", False, error.message, error.hint), _git()]
+    file = find_file(config)
+    found = [Check("settings", True, str(file) if file else "none: everything is at its default"), _git()]
+    found += _keys(settings)
+    found += [_state(settings), _store(settings)]
+    found += _parts(settings)
+    for root in _roots(settings):
+        found.append(_root(root))
+    return found
+
+
+def document(check: Check) -> Document:
+    """One item of the JSON."""
+    return {"name": check.name, "ok": check.ok, "message": check.message, "hint": check.hint}
+
+
+def show(found: list[Check]) -> None:
+    """One line each; hints below what failed."""
+    width = max(len(check.name) for check in found)
+    page = render.Page()
+    for check in found:
+        first, *rest = check.message.splitlines()
+        mark = Cell("ok    ", "good") if check.ok else Cell("failed", "bad")
+        page.line(mark, f"   {check.name.ljust(width)}   {first}")
+        for line in rest:
+            page.line(line, indent=width + 12)
+        if not check.ok and check.hint:
+            page.line(f"hint: {check.hint}", indent=width + 12)
+
+
+def _git() -> Check:
+    if shutil.which("git") is None:
+        return Check("git", False, "not found on the PATH", "install git")
+    said = subprocess.run(["git", "--version"], capture_output=True, text=True, timeout=_PROGRAM_SECONDS, check=False)
+    numbers = re.search(r"(\d+)\.(\d+)", said.stdout)
+    if numbers is None:
+        return Check("git", False, "does not tell its version", "install git anew")
+    if (int(numbers[1]), int(numbers[2])) < GIT_WANTED:
+        wanted = ".".join(map(str, GIT_WANTED))
+        return Check("git", False, f"{said.stdout.strip()} is too old", f"install git {wanted} or later")
+    return Check("git", True, said.stdout.strip())
+
+
+def _keys(settings: Settings) -> Iterator[Check]:
+    """Programs that the forge checks signatures with."""
+    options = settings.forge.options if settings.forge else {}
+    for option, program in (("allowed_signers", "ssh-keygen"), ("gpg_keyring", "gpgv")):
+        if options.get(option):
+            place = shutil.which(program)
+            hint = "" if place else f"install {program}: forge.{option} needs it"
+            yield Check(program, place is not None, place or "not found on the PATH", hint)
+
+
+def _state(settings: Settings) -> Check:
+    folder = settings.state
+    if not folder.exists():
+        return _writable("state", _existing(folder), f"{folder} is made at the first start")
+    found = folder.stat()
+    if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        message = f"{folder} belongs to uid {found.st_uid} with mode {stat.S_IMODE(found.st_mode):04o}"
+        return Check("state", False, message, f"chown it to uid {os.geteuid()}, and chmod it to 0700")
+    if kind := _remote_kind(folder):
+        return Check("state", False, f"{folder} is on {kind}", "keep the state on a local disk")
+    return _writable("state", folder, str(folder))
+
+
+def _store(settings: Settings) -> Check:
+    place = memory.place(settings)
+    if not memory.exists(settings):
+        return Check("store", True, f"{place} is made at the first start")
+
+    def look() -> str:
+        with memory.opened(settings) as store:
+            return f"{place} knows {len(store.statuses())} environments"
+
+    return _asked("store", look)
+
+
+def _parts(settings: Settings) -> Iterator[Check]:
+    """Whether every part takes its options, and the remote answers. Needs a store only in name."""
+    if not settings.state.exists() or not memory.exists(settings):
+        yield _remote(settings)
+        return
+
+    def look() -> str:
+        with memory.opened(settings) as store:
+            system = wiring.build(settings, store)
+            forge = settings.forge.type if settings.forge else "none"
+            return (
+                f"forge {forge}, sources {', '.join(system.world.sources)}, targets {', '.join(system.world.targets)}"
+            )
+
+    yield _asked("parts", look)
+    yield _remote(settings)
+
+
+def _remote(settings: Settings) -> Check:
+    branch = settings.repository.branch
+
+    def look() -> str:
+        tip = wiring.open_repository(settings).head()
+        return f"{branch} is at {tip[:12]}" if tip else ""
+
+    found = _asked("repository", look)
+    if found.ok and not found.message:
+        hint = "push the branch, or correct repository.branch"
+        return Check("repository", False, f"it answers, but has no branch {branch!r}", hint)
+    return found
+
+
+def _roots(settings: Settings) -> Iterator[Path]:
+    for options in settings.target_settings().values():
+        roots = options.get("roots")
+        if isinstance(roots, list):
+            yield from (Path(root) for root in roots)
+
+
+def _root(root: Path) -> Check:
+    if not root.is_dir():
+        hint = "make it, or mount it; only roots below the state folder are made by themselves"
+        return Check("root", False, f"{root} is no folder", hint)
+    if kind := _remote_kind(root):
+        return Check("root", False, f"{root} is on {kind}", "releases need a local file system to switch in one step")
+    return _writable("root", root, str(root))
+
+
+def _asked(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, look())
+    except ReconcilerError as error:
+        return Check(name, False, f"{error.reason}: {error.message}", error.hint)
+
+
+def _writable(name: str, folder: Path, message: str) -> Check:
+    if os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        return Check(name, True, message)
+    return Check(name, False, f"uid {os.geteuid()} may not write {folder}", "give it the right to write there")
+
+
+def _existing(path: Path) -> Path:
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
+def _remote_kind(path: Path) -> str:
+    """The type of the file system below a path, when it is not a local one (proc(5), mountinfo)."""
+    best, kind = "", ""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    real = str(path.resolve())
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        place = before.split()[4].replace("\\040", " ")
+        if len(place) >= len(best) and (real == place or real.startswith(place.rstrip("/") + "/")):
+            best, kind = place, after.split()[0]
+    return kind if REMOTE_KINDS.fullmatch(kind) else ""

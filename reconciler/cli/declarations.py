@@ -1,0 +1,192 @@
+"""Declarations and what they name: `validate`, `diff`, `schema`, `publish`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.cli.exits import ExitCode, Stop
+from reconciler.cli.options import EnvironmentArgument, Output, OutputOption, settings_file
+
+if TYPE_CHECKING:
+    from reconciler.cli.validation import Findings
+    from reconciler.settings import Settings
+
+
+def validate(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="PATH", help="Files or folders; default: ./environments.")
+    ] = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Check environment files: every problem with its place.
+
+    For editors, pre-commit and CI. Exits with 1 when there is a problem. Needs no settings and no network.
+    """
+    from reconciler.cli import validation
+
+    findings = validation.validate(paths or [Path("environments")])
+    if output in (Output.JSON, Output.YAML):
+        from reconciler.cli import documents
+
+        items = [documents.problem(problem) for problem in findings.problems]
+        document = documents.kind("ProblemList", {"environments": findings.environments, "items": items})
+        documents.answer(output, lambda: document, (), lambda: None)
+    else:
+        _show(findings)
+    if findings.problems:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _show(findings: Findings) -> None:
+    from reconciler.cli.render import note, say
+
+    for problem in findings.problems:
+        say(str(problem))
+    count = len(findings.problems)
+    if count:
+        note(f"{count} problem{'s' if count > 1 else ''} in {len({p.file for p in findings.problems})} files")
+    else:
+        say(f"{findings.environments} environment{'s are' if findings.environments != 1 else ' is'} valid")
+
+
+def diff(
+    ctx: typer.Context,
+    environment: EnvironmentArgument,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 1 when there is a difference.")] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Compare what is declared with what is on the target now.
+
+    Path by path; both sides are looked at anew, and nothing is changed.
+    """
+    from reconciler.cli import difference, documents, memory
+
+    with memory.recall(settings_file(ctx)) as known:
+        found = difference.find(known.settings, known.store, environment)
+    documents.answer(
+        output,
+        lambda: documents.kind("Difference", difference.document(found)),
+        [item.path for item in found.drift],
+        lambda: difference.show(found),
+    )
+    if exit_code and found.differs:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def schema() -> None:
+    """Print the JSON Schema of environment files, for editors."""
+    from reconciler.cli.render import raw
+
+    raw(schema_text())
+
+
+def schema_text() -> str:
+    """The schema as it is committed beside the declarations."""
+    import json
+
+    from reconciler.core.declare import json_schema
+
+    return json.dumps(json_schema(), indent=2) + "\n"
+
+
+def publish(
+    artifacts: Annotated[list[str], typer.Argument(metavar="NAME=FILE", help="Artifacts and their files.")],
+    run_id: Annotated[int, typer.Option(envvar="GITHUB_RUN_ID", min=1, help="The CI run's number.")],
+    repository: Annotated[str, typer.Option(envvar="GITHUB_REPOSITORY", help="The repository that was built.")],
+    branch: Annotated[str, typer.Option(envvar="GITHUB_REF_NAME", help="The branch that was built.")],
+    event: Annotated[str, typer.Option(envvar="GITHUB_EVENT_NAME", help="What started the run.")],
+    commit: Annotated[str, typer.Option(envvar="GITHUB_SHA", help="The commit that was built.")],
+    ctx: typer.Context,
+    head_repository: Annotated[
+        str | None, typer.Option(help="Where the code came from, when from a fork; default: the repository.")
+    ] = None,
+    conclusion: Annotated[str, typer.Option(help="How the run ended.")] = "success",
+    attempt: Annotated[int, typer.Option(envvar="GITHUB_RUN_ATTEMPT", min=1, help="Which attempt of the run.")] = 1,
+    workflow: Annotated[
+        str | None,
+        typer.Option(help="The workflow that built it; default: the file in GITHUB_WORKFLOW_REF.", show_default=False),
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The folder of runs; default: that of the settings' one source.")
+    ] = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Store a run and its artifacts, at the end of a CI job.
+
+    They go where a `directory` or `http` source finds them. Prints the two lines to declare for each artifact.
+    """
+    from reconciler import wiring
+    from reconciler.bounds import Bounds
+    from reconciler.cli import documents
+    from reconciler.cli.render import note, say
+    from reconciler.clock import SystemClock
+    from reconciler.model import Run, RunId
+    from reconciler.publish import publish as store_run
+    from reconciler.settings import load
+
+    files = _files(artifacts)
+    settings = None if root else load(settings_file(ctx))
+    folder = root or _only_root(settings)
+    facts = Run(
+        run_id=RunId(run_id),
+        repository=repository,
+        head_repository=head_repository or repository,
+        workflow=workflow or _workflow(),
+        branch=branch,
+        event=event,
+        commit=commit,
+        conclusion=conclusion,
+        attempt=attempt,
+        created=SystemClock().now(),
+        artifacts=(),
+    )
+    run = store_run(folder, facts, files, wiring.silent, settings.bounds if settings else Bounds())
+
+    def table() -> None:
+        for artifact in run.artifacts:
+            note(f"{artifact.name}: {artifact.size} bytes, stored at {folder / str(run.run_id) / artifact.file}")
+            say(f"  run_id: {run.run_id}")
+            say(f"  sha256: {artifact.sha256}")
+
+    items = [{"name": a.name, "file": a.file, "size": a.size, "sha256": a.sha256} for a in run.artifacts]
+    documents.answer(
+        output,
+        lambda: documents.kind("PublishedRun", {"runId": run.run_id, "artifacts": items}),
+        [artifact.name for artifact in run.artifacts],
+        table,
+    )
+
+
+def _workflow() -> str:
+    """The workflow's file, as GitHub Actions tells it: `owner/name/.github/workflows/build.yml@refs/heads/main`."""
+    import os
+
+    file = os.environ.get("GITHUB_WORKFLOW_REF", "").partition("@")[0].split("/", 2)[2:]
+    if not file:
+        raise Stop(ExitCode.USAGE, "nobody says which workflow built it", "give --workflow")
+    return file[0]
+
+
+def _files(artifacts: list[str]) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for text in artifacts:
+        name, found, file = text.partition("=")
+        if not (name and found and file):
+            raise Stop(ExitCode.USAGE, f"{text!r} names no artifact", "write NAME=FILE, such as shop=dist/shop.zip")
+        if name in files:
+            raise Stop(ExitCode.USAGE, f"the artifact {name!r} is named twice")
+        files[name] = Path(file)
+    return files
+
+
+def _only_root(settings: Settings | None) -> Path:
+    """The folder of the one source that has one."""
+    assert settings is not None
+    options = [plugged.options.get("root") for plugged in settings.source_settings().values()]
+    roots = [Path(root) for root in options if isinstance(root, str)]
+    if len(roots) != 1:
+        raise Stop(ExitCode.USAGE, f"the settings name {len(roots)} folders of runs", "say which with --root DIR")
+    return roots[0]

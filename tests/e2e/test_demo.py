@@ -1,0 +1,200 @@
+"""The tour, as a reader types it: the real program, a real daemon, in a folder of its own; and nothing left behind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.demo.folder import DemoFolder
+
+REVIEWER = "reviewer@example.com"
+
+
+class Reader:
+    """Somebody who follows the tour in one shell."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.demo = home / ".demo"
+        foreign = {"RECONCILER_STATE": str(home / "elsewhere"), "RECONCILER_REPOSITORY__BRANCH": "other"}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("RECONCILER_", "GIT_"))}
+        self._demo_shell = {**kept, **foreign, "NO_COLOR": "1"}
+        self._shell = {**kept, "NO_COLOR": "1", "RECONCILER_CONFIG": str(self.demo / "reconciler.yaml")}
+
+    def types(self, *words: str, code: int = 0) -> str:
+        """Type a command; returns what it says on stdout."""
+        shell = self._demo_shell if words[0] == "demo" else self._shell
+        argv = (sys.executable, "-P", "-m", "reconciler", *words)
+        done = subprocess.run(argv, cwd=self.home, env=shell, capture_output=True, text=True, timeout=120)
+        assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        self.complaint = done.stderr
+        return done.stdout
+
+    def stands(self, environment: str) -> tuple[str, str | None, int, int]:
+        """Sync, reason, declared run and live run of an environment."""
+        answer: dict[str, Any] = json.loads(self.types("get", environment, "-o", "json"))
+        (item,) = answer["items"]
+        return item["sync"], item["reason"], item["declared"]["runId"], item["live"]["runId"]
+
+    def live(self, environment: str) -> tuple[str, dict[str, tuple[int, str]]]:
+        """The live release's name, and each of its files with mode and digest."""
+        current = self.demo / "live" / environment / "current"
+        files = {
+            str(path.relative_to(current)): (path.stat().st_mode, hashlib.sha256(path.read_bytes()).hexdigest())
+            for path in current.rglob("*")
+            if path.is_file()
+        }
+        return current.readlink().name, files
+
+    def processes(self) -> list[int]:
+        """Processes whose command line names the demo."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            try:
+                if entry.name.isdecimal() and os.fsencode(self.demo) in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+        return found
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    reader = Reader(tmp_path)
+    yield reader
+    reader.types("demo", "down")
+
+
+def test_the_tour_keeps_its_promises_at_every_step_and_leaves_nothing(reader: Reader) -> None:
+    _it_comes_up_by_real_approvals(reader)
+    _a_merge_promotes_the_very_bytes_that_dev_runs(reader)
+    _a_smuggled_change_is_held_until_it_is_taken_back(reader)
+    _tampered_bytes_never_become_live(reader)
+    _an_edit_by_hand_is_mended(reader)
+    _a_killed_daemon_is_started_again(reader)
+    _the_record_holds(reader)
+    _nothing_is_left(reader)
+
+
+def _it_comes_up_by_real_approvals(reader: Reader) -> None:
+    told = reader.types("demo", "up")
+    assert "reconciler demo merge" in told
+    assert "export RECONCILER_CONFIG=$PWD/.demo/reconciler.yaml" in told
+    assert "CI run 103" in reader.complaint
+    for environment, run in (("dev", 102), ("staging", 101), ("prod", 101)):
+        assert reader.stands(environment) == ("Synced", None, run, run)
+    (attempt,) = json.loads(reader.types("history", "prod", "-o", "json"))["items"]
+    assert attempt["approvers"] == [REVIEWER]
+    assert "nothing was changed" in reader.types("demo", "up")
+    assert len(reader.processes()) == 1
+
+
+def _a_merge_promotes_the_very_bytes_that_dev_runs(reader: Reader) -> None:
+    told = reader.types("demo", "merge")
+    assert "reviewer$ git merge -S --no-ff -m 'Merge staging-run-102'" in told
+    assert "staging runs run 102: live" in told
+    assert reader.stands("staging") == ("Synced", None, 102, 102)
+    assert reader.live("staging") == reader.live("dev")
+    program = reader.demo / "live" / "staging" / "current" / "bin" / "reconciler"
+    version = subprocess.run((sys.executable, program, "version"), capture_output=True, text=True, check=True)
+    assert version.stdout.endswith("+run.102\n")
+    assert "already; nothing was changed" in reader.types("demo", "merge")
+    reader.types("demo", "merge", "staging", "--run", "999", code=3)
+    reader.types("demo", "merge", "nowhere", code=2)
+
+
+def _a_smuggled_change_is_held_until_it_is_taken_back(reader: Reader) -> None:
+    before = reader.live("prod")
+    told = reader.types("demo", "smuggle")
+    assert f"Held. prod still runs {before[0]}." in told
+    assert "ApprovalMissing" in told
+    assert reader.stands("prod") == ("Held", "ApprovalMissing", 102, 101)
+    assert "already" in reader.types("demo", "smuggle")
+    reader.types("demo", "smuggle", "--revert")
+    assert reader.stands("prod") == ("Synced", None, 101, 101)
+    assert reader.live("prod") == before
+    assert "nothing to take back" in reader.types("demo", "smuggle", "--revert")
+
+
+def _tampered_bytes_never_become_live(reader: Reader) -> None:
+    before = reader.live("staging")
+    run_file = reader.demo / "runs" / "103" / "run.json"
+    stored = (run_file.read_bytes(), (run_file.parent / "reconciler.zip").stat().st_size)
+    told = reader.types("demo", "tamper")
+    assert f"Held. staging still runs {before[0]}." in told
+    assert "DigestMismatch" in told
+    assert stored == (run_file.read_bytes(), (run_file.parent / "reconciler.zip").stat().st_size)
+    assert reader.stands("staging") == ("Held", "DigestMismatch", 103, 102)
+    assert reader.live("staging") == before
+    assert "already" in reader.types("demo", "tamper")
+    reader.types("demo", "drift", code=2)
+    reader.types("demo", "tamper", "--restore")
+    assert reader.stands("staging") == ("Synced", None, 103, 103)
+
+
+def _an_edit_by_hand_is_mended(reader: Reader) -> None:
+    release, files = reader.live("staging")
+    told = reader.types("demo", "drift")
+    assert "README.md" in told
+    assert "bin/backdoor" in told
+    assert "Mended" in told
+    assert reader.live("staging") == (f"{release}.2", files)
+
+
+def _a_killed_daemon_is_started_again(reader: Reader) -> None:
+    (daemon,) = reader.processes()
+    os.kill(daemon, signal.SIGKILL)
+    reader.types("demo", "merge", "prod", code=2)
+    assert "starting it again" in reader.types("demo", "up")
+    reader.types("demo", "merge", "prod")
+    assert reader.stands("prod") == ("Synced", None, 102, 102)
+
+
+def _the_record_holds(reader: Reader) -> None:
+    exported = reader.home / "audit.jsonl"
+    exported.write_text(reader.types("audit", "export"))
+    reader.types("audit", "verify", str(exported))
+    exported.unlink()
+
+
+def _nothing_is_left(reader: Reader) -> None:
+    assert "nothing is left" in reader.types("demo", "down")
+    assert list(reader.home.iterdir()) == []
+    assert reader.processes() == []
+    assert "nothing to remove" in reader.types("demo", "down")
+
+
+def test_a_start_that_was_interrupted_is_begun_anew(reader: Reader) -> None:
+    folder = DemoFolder(reader.demo)
+    folder.claim()
+    folder.settings.write_text("half a fi")
+    (folder.runs / "101").mkdir(parents=True)
+    reader.types("demo", "merge", code=2)
+    assert "reconciler demo up" in reader.complaint
+    assert "engineer$ git switch -c environments" in reader.types("demo", "up")
+    assert reader.stands("staging") == ("Synced", None, 101, 101)
+
+
+def test_a_folder_that_is_no_demo_is_neither_used_nor_removed(reader: Reader) -> None:
+    reader.demo.mkdir()
+    precious = reader.demo / "thesis.txt"
+    precious.write_text("years of work")
+    reader.types("demo", "up", code=2)
+    assert "no demo" in reader.complaint
+    assert "nothing to remove" in reader.types("demo", "down")
+    assert precious.read_text() == "years of work"
+
+
+def test_a_step_without_a_demo_says_how_to_start_one(reader: Reader) -> None:
+    reader.types("demo", "merge", code=2)
+    assert "reconciler demo up" in reader.complaint
+    assert list(reader.home.iterdir()) == []

@@ -1,0 +1,258 @@
+"""Knows what must be so, by its own reasoning over the world's notes; believes nothing that the product says of itself.
+
+Its idea of approval is simpler than the product's. Each field of a file has a last value that people let in: a commit
+whose pull request met the bar lets in the fields that it changed, any other commit none. A declaration is approved
+when each field has its let-in value, or the one of the last declaration that was let in as a whole.
+
+After each step it looks at every place on the disk (S1, S2, S3, S4), at announcements (S6) and at the audit chain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.core import audit
+from reconciler.errors import Reason
+from reconciler.model import Accepted, CommitId, EnvironmentName, Outcome, Sync
+from tests.simulation.git import Bar, File, Node
+from tests.simulation.origins import BOT, Merge
+from tests.simulation.target import Place
+from tests.simulation.world import FakeWorld, Process
+
+Meaning = Mapping[str, object]
+_BAR = "bar"
+
+
+class Broken(AssertionError):
+    """A promise was broken; the message begins with its number."""
+
+
+@dataclass
+class _Seen:
+    """A place as it was at the last look."""
+
+    accepted: Accepted | None = None
+    pair: tuple[int, str] | None = None
+    pairs: set[tuple[int, str]] = field(default_factory=set)
+    """What was ever accepted here."""
+
+
+@dataclass
+class Oracle:
+    """Watches one world."""
+
+    world: FakeWorld
+    base: dict[EnvironmentName, Accepted] = field(default_factory=dict)
+    """The newest declaration of each environment that was ever put on a target."""
+    followed: CommitId | None = None
+    """The newest tip that a look found in order."""
+    rewritten: bool = False
+    unsure: set[EnvironmentName] = field(default_factory=set)
+    """The store was lost since: nobody can know what was put on a target that no declaration names any more."""
+    _seen: dict[str, _Seen] = field(default_factory=dict)
+
+    # --- after each step ------------------------------------------------------------------------
+
+    def looked(self) -> None:
+        """A look at the branch succeeded."""
+        tip, git = self.world.git.tip, self.world.git
+        self.rewritten = tip is None or (self.followed is not None and not git.descends(tip, self.followed))
+        if not self.rewritten:
+            self.followed = tip
+
+    def forgets_tip(self) -> None:
+        """The store was lost, or is an older one: nobody knows which tip was followed."""
+        self.followed, self.rewritten = self.world.store.memory.tip, False
+        self.unsure |= self.base.keys()
+
+    def check(self) -> None:
+        """Raise Broken unless every place may be as it is."""
+        _ensure(not self.world.unannounced, f"S6: {self.world.unannounced}")
+        for path, place in self.world.targets.places.items():
+            self._check_place(path, place, self._seen.setdefault(path, _Seen()))
+
+    def _check_place(self, path: str, place: Place, seen: _Seen) -> None:
+        accepted = place.accepted
+        if accepted is not None and accepted != seen.accepted:
+            self._check_accepted(accepted, seen.accepted)
+            seen.accepted = accepted
+            seen.pairs.add((accepted.run_id, accepted.sha256))
+        live = place.live
+        pair = (live.release.run_id, live.release.sha256) if live else None
+        if live and pair != seen.pair:
+            _ensure(pair in seen.pairs, f"S1: {pair} is live at {path}, and was never accepted there")
+            newest = accepted and (accepted.run_id, accepted.sha256)
+            _ensure(seen.pair is None or pair == newest, f"S3: {path} went back to {pair}, accepted is {newest}")
+            _ensure(hashlib.sha256(live.put).hexdigest() == live.release.sha256, f"S1: other bytes live at {path}")
+        seen.pair = pair or seen.pair
+
+    def _check_accepted(self, new: Accepted, old: Accepted | None) -> None:
+        """A target was driven towards a declaration: was that so declared, later than the last one, and let in?"""
+        git, environment = self.world.git, new.environment
+        struck = [step for step in self.world.faults.struck if not step.startswith(("store:", "target:"))]
+        _ensure(not struck, f"S4: {environment} moved to {new.commit[:7]} although {struck}")
+        _ensure(not self.rewritten, f"S3: {environment} moved although the branch was rewritten")
+        data = git.nodes[new.commit].files.get(f"{environment}.yaml", b"")
+        file = git.meanings.get(data)
+        _ensure(hashlib.sha256(data).hexdigest() == new.declaration, f"S1: {new} is not what that commit declares")
+        pair = (new.run_id, new.sha256)
+        _ensure(file is not None and (file.run, file.sha256) == pair, f"S1: {pair} is not what {new.commit} declares")
+        for before in (old, self._base(environment, new.commit)):
+            forward = before is None or git.descends(new.commit, before.commit)
+            _ensure(forward, f"S3: {environment} moved to {new.commit[:7]}, which does not descend from {before}")
+        _ensure(self.may(environment, new.commit), f"S1: {environment} at {new.commit[:7]} was not approved")
+        self.base[environment] = new
+        self.unsure.discard(environment)
+
+    def _base(self, environment: EnvironmentName, commit: CommitId) -> Accepted | None:
+        """Where the judgement of a commit begins."""
+        base = self.base.get(environment)
+        if base and environment in self.unsure and not self.world.git.descends(commit, base.commit):
+            return None
+        return base
+
+    # --- approval -------------------------------------------------------------------------------
+
+    def may(self, environment: EnvironmentName, commit: CommitId) -> bool:
+        """Whether each field of the file at a commit is as people let it in."""
+        return self._judge(environment, commit)[0]
+
+    def must(self, environment: EnvironmentName, commit: CommitId) -> bool:
+        """Whether every change since the last accepted declaration was let in: then there is no doubt."""
+        return self._judge(environment, commit)[1]
+
+    def _judge(self, environment: EnvironmentName, commit: CommitId) -> tuple[bool, bool]:
+        base, path = self._base(environment, commit), f"{environment}.yaml"
+        git = self.world.git
+        base_data = git.nodes[base.commit].files.get(path) if base else None
+        letting = _Letting(self._meaning(base_data) or {_BAR: self.world.newcomer})
+        every = True
+        for node in git.chain(commit, base.commit if base else None):
+            before, after = git.before(node).get(path), node.files.get(path)
+            if before == after:
+                continue
+            if after is not None and after == base_data:
+                letting = _Letting(self._meaning(base_data) or {})
+                every = True
+                continue
+            bars = [letting.values.get(_BAR), *([m[_BAR]] if (m := self._meaning(before)) else [])]
+            fine = self._let_in(node, path, bars)
+            every = every and fine
+            letting.take(self._meaning(before) if before is not None else {}, self._meaning(after), fine=fine)
+            if after is None:
+                letting.readable = True
+        file = self._meaning(git.nodes[commit].files.get(path))
+        first = base is not None or letting.whole is not None
+        return file is not None and first and letting.allows(file), every
+
+    def _meaning(self, data: bytes | None) -> Meaning | None:
+        file: File | None = self.world.git.meanings.get(data) if data is not None else None
+        return file.meaning() if file else None
+
+    def _let_in(self, node: Node, path: str, bars: list[object]) -> bool:
+        """Whether a commit's pull request meets every bar, and was merged as it was reviewed."""
+        asked = [bar for bar in bars if isinstance(bar, Bar)]
+        if not asked:
+            return True
+        merge = self.world.forge.merges.get(node.id)
+        if merge is None or self.world.git.nodes[merge.head].files.get(path) != node.files.get(path):
+            return False
+        return all(_count(merge, bar) >= bar.required for bar in asked)
+
+    # --- at the end -----------------------------------------------------------------------------
+
+    def check_converged(self, process: Process, *, timers: bool) -> None:
+        """Faults are over, and two looks with their passes went by (L1); with `timers`, drift was looked for too."""
+        names = sorted({*process.catalog.environments, *self.base})
+        for environment in names:
+            result = process.last.get(environment)
+            synced = result is not None and result.status.sync is Sync.SYNCED
+            wanted = self._wanted(environment)
+            _ensure(wanted is None or wanted == synced, f"L1: {environment} should be synced: {wanted}; is {result}")
+            file = self._file(environment)
+            if synced and file and (timers or self.world.targets.places[file.path].live):
+                live = self.world.targets.places[file.path].live
+                fine = live and (live.release.run_id, live.release.sha256) == (file.run, file.sha256)
+                _ensure(fine and not (timers and live and live.drifted), f"L1: {environment} is synced, live is {live}")
+
+    def check_record(self) -> None:
+        """Every intent has its one outcome, and the chain is whole (S6)."""
+        memory = self.world.store.memory
+        open_ones = [attempt for attempt in memory.attempts.values() if attempt.outcome is None]
+        _ensure(not open_ones, f"S6: no outcome for {open_ones}")
+        head = memory.entries[-1].hash if memory.entries else audit.START.hash
+        export = [*map(audit.line, memory.entries), audit.trailer(len(memory.entries), head)]
+        _ensure(not audit.verify(export).problems, f"S6: {audit.verify(export).problems}")
+        refused = sum(attempt.outcome is Outcome.REFUSED for attempt in memory.attempts.values())
+        _ensure(refused <= len(memory.entries), "S6: refusals without entries")
+
+    def _file(self, environment: EnvironmentName) -> File | None:
+        tip = self.world.git.tip
+        return self.world.git.meanings.get(self.world.git.nodes[tip].files.get(f"{environment}.yaml", b"")) if tip else None
+
+    def _wanted(self, environment: EnvironmentName) -> bool | None:
+        """Whether an environment must be synced; None where this oracle can't tell."""
+        file, tip, base = self._file(environment), self.world.git.tip, self.base.get(environment)
+        hand = self.world.store.memory.hands.get(environment)
+        if self.rewritten or tip is None or file is None or file.suspend or (hand and hand.suspended):
+            return False
+        if environment in self.unsure:
+            return None
+        if base and not self.world.git.descends(tip, base.commit):
+            return False
+        if not self.may(environment, tip):
+            return False
+        live = self.world.targets.places.get(file.path, Place()).live
+        there = live and not live.drifted and (live.release.run_id, live.release.sha256) == (file.run, file.sha256)
+        if not there and not self.world.ci.is_good(file.run):
+            return False
+        if not self.must(environment, tip) or self._failed(environment):
+            return None
+        return True
+
+    def _failed(self, environment: EnvironmentName) -> bool:
+        status = self.world.store.memory.statuses.get(environment)
+        return status is not None and status.reason is Reason.DIGEST_MISMATCH
+
+
+class _Letting:
+    """The let-in value of each field, along a line of commits."""
+
+    def __init__(self, values: Meaning) -> None:
+        self.values = dict(values)
+        self.whole: Meaning | None = dict(values) if len(values) > 1 else None
+        """The last declaration that was let in as a whole."""
+        self.readable = True
+        """False after somebody broke the file unapproved: nobody is shown what a later commit changes then."""
+        self._last: Meaning = values
+
+    def take(self, before: Meaning | None, after: Meaning | None, *, fine: bool) -> None:
+        if after is None:
+            self.readable = self.readable and fine
+            return
+        shown = before if before is not None else self._last if self.readable else after
+        if fine:
+            self.values |= {name: value for name, value in after.items() if shown.get(name, self) != value}
+        self.readable = True
+        self._last = after
+        if self.allows(after):
+            self.whole = after
+
+    def allows(self, file: Meaning) -> bool:
+        whole = self.whole or {}
+        return all(value in (self.values.get(name), whole.get(name, self)) for name, value in file.items())
+
+
+def _count(merge: Merge, bar: Bar) -> int:
+    """How many people approved whose word counts."""
+    people = {*merge.approved, *([merge.merged_by] if merge.merged_by else [])} - {BOT} - merge.withdrew
+    if not bar.allow_self:
+        people -= merge.authors
+    return len(people & set(bar.only) if bar.only else people)
+
+
+def _ensure(fine: object, otherwise: str) -> None:
+    if not fine:
+        raise Broken(otherwise)
