@@ -52,7 +52,7 @@ RUN = Run(
 
 def files_of(run: int) -> dict[str, bytes | None]:
     """What the artifact of a run holds: every file says which run it is of, so that a mixture shows."""
-    return {"bin/app": b"#!/bin/sh\n# %d\n" % run, **{f"lib/{n}.txt": b"run %d" % run for n in range(5)}}
+    return {"bin/app": b"#!/bin/sh\n# %d\n" % run, **{f"lib/{n}.txt": b"run %d" % run for n in range(2)}}
 
 
 class Site:
@@ -182,7 +182,7 @@ class Site:
         link = self.live / name / "current"
         if not link.is_symlink():
             return None
-        release = (self.live / name / os.readlink(link)).resolve(strict=True)
+        release = (self.live / name / link.readlink()).resolve(strict=True)
         return whole_run(release)
 
     @contextmanager
@@ -223,7 +223,7 @@ def whole_run(release: Path) -> int:
 
 def snapshot(folder: Path) -> dict[str, tuple[int, ...]]:
     """Every path below a folder with what a write would change."""
-    found = {}
+    found: dict[str, tuple[int, ...]] = {}
     for path in sorted(folder.rglob("*")):
         info = path.lstat()
         found[path.relative_to(folder).as_posix()] = (info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,9 @@ from reconciler.bounds import Bounds
 from reconciler.errors import Reason, Transient
 
 __all__ = ["CHUNK", "Entry", "entries"]
+
+AHEAD_FROM = 4 * CHUNK
+"""Bytes of an entry from which a second thread pays: zlib, hashing and writing run side by side."""
 
 _USTAR_AT = 257
 _HEAD_BYTES = 512
@@ -88,12 +92,24 @@ def _extract_single(file: BinaryIO, bounds: Bounds, copy: BinaryIO) -> None:
 def _guarded(found: Iterator[Entry]) -> Iterator[Entry]:
     """The same entries; faults of the disk come out of their chunks as ours, too."""
     for entry in found:
-        yield replace(entry, chunks=_guarded_chunks(entry.chunks))
+        chunks = (_one_by_one if entry.size < AHEAD_FROM else _read_ahead)(entry.chunks)
+        yield replace(entry, chunks=chunks)
+        chunks.close()  # the reader goes on with this entry's bytes: nobody else may still be at them
 
 
-def _guarded_chunks(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _one_by_one(chunks: Iterator[bytes]) -> Generator[bytes, None, None]:
     with _faults():
-        yield from chunks
+        for chunk in chunks:  # noqa: UP028  # `yield from` would close the reader's own iterator with ours
+            yield chunk
+
+
+def _read_ahead(chunks: Iterator[bytes]) -> Generator[bytes, None, None]:
+    """The next chunk is decompressed while the caller hashes and writes this one."""
+    with _faults(), ThreadPoolExecutor(1, "archive") as pool:
+        coming = pool.submit(next, chunks, None)
+        while (chunk := coming.result()) is not None:
+            coming = pool.submit(next, chunks, None)
+            yield chunk
 
 
 @contextmanager
@@ -103,6 +119,6 @@ def _faults() -> Iterator[None]:
     except OSError as error:
         raise Transient(
             Reason.SOURCE_UNAVAILABLE,
-            f"our copy of the artifact can't be read: {os.strerror(error.errno or 0)}",
-            "look at the disk that holds the state directory",
+            f"the artifact can't be read from our copy: {os.strerror(error.errno or 0)}",
+            "look at the disk that holds the state directory, and at the room on it",
         ) from error

@@ -1,23 +1,21 @@
 """The program: every command in its group, and the one place where errors become words and exit codes.
 
-Nothing heavy is imported here or by the modules of the groups: a command imports what it needs when it
-runs, so that `--help` and completion answer at once. Help is plain text, grouped by hand: drawing it takes
-rich longer than all the rest.
+A command's module is imported, and its parameters are worked out, when it is asked for: `--help` and `validate`
+answer at once. Help is plain text, grouped by hand: drawing it takes rich longer than all the rest.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperGroup
 
 from reconciler import __version__
-from reconciler.cli import answers, audit, daemon, declarations, operator, waiting
 from reconciler.cli.exits import ExitCode, Stop, code_of
 from reconciler.cli.options import Globals
 from reconciler.cli.render import problem, raw, say
@@ -25,13 +23,88 @@ from reconciler.errors import ReconcilerError
 
 PROGRAM = "reconciler"
 _COMPLETE = "_RECONCILER_COMPLETE"
-DAEMON, ANSWERS, DECLARATIONS = "Daemon", "Answers", "Declarations"
-OPERATOR, AUDIT, TOUR, OTHER = "Operator", "Audit", "Tour", "Other"
-_ORDER = (DAEMON, ANSWERS, DECLARATIONS, OPERATOR, AUDIT, TOUR, OTHER)
+
+
+class Place(NamedTuple):
+    """Where a command is: the group that the help lists it in, and the function, or the app with further ones."""
+
+    group: str
+    module: str
+    name: str = ""
+    help: str = ""
+
+    def load(self) -> Any:
+        """Import it."""
+        return getattr(importlib.import_module(f"reconciler.cli.{self.module}"), self.name)
+
+
+COMMANDS = {
+    "run": Place("Daemon", "daemon", "run"),
+    "reconcile": Place("Daemon", "daemon", "reconcile"),
+    "get": Place("Answers", "answers", "get"),
+    "why": Place("Answers", "answers", "why"),
+    "describe": Place("Answers", "answers", "describe"),
+    "history": Place("Answers", "answers", "history"),
+    "events": Place("Answers", "answers", "events"),
+    "wait": Place("Answers", "waiting", "wait"),
+    "validate": Place("Declarations", "declarations", "validate"),
+    "diff": Place("Declarations", "declarations", "diff"),
+    "schema": Place("Declarations", "declarations", "schema"),
+    "publish": Place("Declarations", "declarations", "publish"),
+    "retry": Place("Operator", "operator", "retry"),
+    "suspend": Place("Operator", "operator", "suspend"),
+    "resume": Place("Operator", "operator", "resume"),
+    "check": Place("Operator", "operator", "check"),
+    "audit": Place("Audit", "audit", "app", "Export the record of what was done; verify an export."),
+    "demo": Place("Tour", "demo", "app", "The five-minute tour, offline, on the real parts."),
+    "completion": Place("Other", "app", "completion"),
+    "version": Place("Other", "app", "version"),
+}
+
+
+class _Made(MutableMapping[str, Any]):
+    """Commands by name, each made when it is asked for."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            self._made[name] = _make(name, COMMANDS[name])
+        return self._made[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._made[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+def _make(name: str, place: Place) -> Any:
+    found = place.load()
+    if not isinstance(found, typer.Typer):
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+        alone.command(name)(found)
+        return typer.main.get_command(alone)
+    outer = typer.Typer(add_completion=False, rich_markup_mode=None)
+    outer.add_typer(found, name=name, help=place.help, rich_help_panel=place.group)
+    outer.callback()(lambda: None)
+    group: Any = typer.main.get_command(outer)
+    return group.commands[name]
 
 
 class Commands(TyperGroup):
-    """The commands by group; a failure of the project's own kind ends in a message, never in a traceback."""
+    """All commands; a failure of the project's own kind ends in a message, never in a traceback."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = _Made()
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; tell what ended it."""
@@ -44,36 +117,16 @@ class Commands(TyperGroup):
             problem(stop.message, stop.hint)
             raise typer.Exit(stop.code) from None
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """One section of the help for each group."""
-        groups: dict[str, list[tuple[str, str]]] = {title: [] for title in _ORDER}
-        for name in self.list_commands(ctx):
-            command: Any = self.get_command(ctx, name)
-            if not command.hidden:
-                row = name.ljust(12), command.get_short_help_str(formatter.width - 18)
-                groups[command.rich_help_panel].append(row)
-        for title, rows in groups.items():
-            with formatter.section(title):
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - what typer passes
+        """One section of the help for each group, without making a single command."""
+        for group in dict.fromkeys(place.group for place in COMMANDS.values()):
+            rows = [(name.ljust(12), _first_line(p)) for name, p in COMMANDS.items() if p.group == group]
+            with formatter.section(group):
                 formatter.write_dl(rows)
 
 
-class Tour(TyperGroup):
-    """The tour's commands, loaded when one of them is asked for."""
-
-    def _load(self) -> None:
-        if not self.commands:
-            inner: Any = typer.main.get_command(importlib.import_module("reconciler.cli.demo").app)
-            self.commands.update(inner.commands)
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Their names, in order."""
-        self._load()
-        return super().list_commands(ctx)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """One of them."""
-        self._load()
-        return super().get_command(ctx, cmd_name)
+def _first_line(place: Place) -> str:
+    return place.help or str(place.load().__doc__).partition("\n")[0]
 
 
 app = typer.Typer(
@@ -134,22 +187,3 @@ def main() -> None:
 
         shells.completion_init()  # type: ignore[attr-defined]
     app(prog_name=PROGRAM)
-
-
-_GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
-    DAEMON: (daemon.run, daemon.reconcile),
-    ANSWERS: (answers.get, answers.why, answers.describe, answers.history, answers.events, waiting.wait),
-    DECLARATIONS: (declarations.validate, declarations.diff, declarations.schema, declarations.publish),
-    OPERATOR: (operator.retry, operator.suspend, operator.resume, operator.check),
-    OTHER: (completion, version),
-}
-for _group, _functions in _GROUPS.items():
-    for _function in _functions:
-        app.command(rich_help_panel=_group)(_function)
-app.add_typer(audit.app, name="audit", rich_help_panel=AUDIT)
-app.add_typer(
-    typer.Typer(cls=Tour, rich_markup_mode=None, no_args_is_help=True),
-    name="demo",
-    help="The five-minute tour, offline, on the real parts.",
-    rich_help_panel=TOUR,
-)

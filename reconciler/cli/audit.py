@@ -27,7 +27,10 @@ def export(
         Path | None, typer.Option("--output-file", metavar="FILE", help="Write here; default: stdout.")
     ] = None,
 ) -> None:
-    """Write every entry as one line of JSON, and a last line that says how many there are."""
+    """Write every entry as one line of JSON.
+
+    A last line says how many there are, so that a cut end shows.
+    """
     import sys
 
     from reconciler.cli import memory
@@ -47,9 +50,9 @@ def verify(
     file: Annotated[str, typer.Argument(metavar="FILE", help="An export; - for stdin.")],
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Check an export, from the file alone: an edited, dropped, reordered or cut entry is found.
+    """Check an export, from the file alone.
 
-    Exits with 1 when something is wrong.
+    An edited, dropped, reordered or cut entry is found. Exits with 1 when something is wrong.
     """
     from reconciler.cli import documents
 

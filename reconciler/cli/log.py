@@ -29,7 +29,9 @@ def open_log(settings: Settings) -> Log:
     last: Any = structlog.processors.JSONRenderer()
     if not json:
         plain = structlog.dev.plain_traceback
-        last = structlog.dev.ConsoleRenderer(colors=_colours(), exception_formatter=plain, pad_event_to=0)
+        last = structlog.dev.ConsoleRenderer(
+            colors=_colours(), exception_formatter=plain, pad_event_to=0, sort_keys=False
+        )
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

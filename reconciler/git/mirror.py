@@ -166,7 +166,7 @@ class Mirror:
         """First-parent commits in `after..upto` that changed the file, oldest first; from the root for None.
 
         A merge counts by what it changed against its first parent, whether or not that came from the other
-        side: `--full-history` keeps git from following the side that agrees with the result.
+        side. `-m` and `--full-history` say so to older gits, which follow the side that agrees with the result.
 
         Raises:
             Transient: `RepositoryUnavailable`.

@@ -41,7 +41,6 @@ from reconciler.targets.layout import (
     locate,
     normal_roots,
     not_allowed,
-    open_real,
 )
 from reconciler.targets.survey import Survey, drift, look, observation
 
@@ -176,25 +175,23 @@ class DirectoryTarget:
         """The target's folder, made where it is missing, and the right to change what is in it."""
         with self._place.create(self._disk) as folder:
             look(folder, self._place, self._environment)  # before the first thing is written: is it ours?
-            with self._own(folder) as own, fence.take_turn(self._disk, own, token) as turn:
+            self._lay_out(folder)
+            with folder.folder(OWN) as own, fence.take_turn(self._disk, own, token) as turn:
                 yield folder, turn
 
-    def _own(self, folder: Folder) -> Folder:
+    def _lay_out(self, folder: Folder) -> None:
         """The folders that each step below relies on. A crash leaves some of them, empty."""
-        disk, made = self._disk, "target:layout"
+        disk, step = self._disk, "target:layout"
         if folder.lstat(OWN) is None or folder.lstat(RELEASES) is None:
-            disk.make_folder(made, folder, OWN, PRIVATE_MODE)
-            disk.make_folder(made, folder, RELEASES, PUBLIC_MODE)
-            disk.sync(f"{made}:settle", folder)
-        own = open_real(folder, OWN, str(self._place))
-        if own is None:
-            raise FileNotFoundError(f"{self._place}/{OWN}")
-        missing = [name for name in (MANIFESTS, FENCE, DISPLACED) if own.lstat(name) is None]
-        for name in missing:
-            disk.make_folder(made, own, name, PRIVATE_MODE)
-        if missing:
-            disk.sync(f"{made}:settle", own)
-        return own
+            disk.make_folder(step, folder, OWN, PRIVATE_MODE)
+            disk.make_folder(step, folder, RELEASES, PUBLIC_MODE)
+            disk.sync(f"{step}:settle", folder)
+        with folder.folder(OWN) as own:
+            missing = [name for name in (MANIFESTS, FENCE, DISPLACED) if own.lstat(name) is None]
+            for name in missing:
+                disk.make_folder(step, own, name, PRIVATE_MODE)
+            if missing:
+                disk.sync(f"{step}:settle", own)
 
     def _switch(self, folder: Folder, turn: fence.Turn, found: Survey, release: ReleaseId) -> None:
         """The one effect that changes what is live."""

@@ -71,9 +71,11 @@ class Place:
 
     root: Path
     below: tuple[str, ...]
+    path: str
+    """The two joined."""
 
     def __str__(self) -> str:
-        return str(self.root.joinpath(*self.below))
+        return self.path
 
     def open(self) -> Folder | None:
         """The target's folder, reached through real folders only; None where there is none yet.
@@ -92,19 +94,18 @@ class Place:
         return folder
 
     def _walk(self, disk: Disk | None) -> Folder | None:
-        folder = self._open_root()
-        for position, name in enumerate(self.below):
+        folder, above = self._open_root(), str(self.root)
+        for name in self.below:
             with folder:
-                seen = self.root.joinpath(*self.below[:position])
                 if folder.lstat(OWN) is not None:
-                    raise not_allowed(f"{self} lies inside of another target, {seen}", "choose a path beside it")
+                    raise not_allowed(f"{self} lies inside of another target, {above}", "choose a path beside it")
                 if disk is not None and folder.lstat(name) is None:
                     disk.make_folder("target:create", folder, name, PUBLIC_MODE)
                     disk.sync("target:create:settle", folder)
-                inner = open_real(folder, name, seen)
+                inner = open_real(folder, name, above)
             if inner is None:
                 return None
-            folder = inner
+            folder, above = inner, f"{above}/{name}"
         return folder
 
     def _open_root(self) -> Folder:
@@ -115,7 +116,7 @@ class Place:
             raise Transient(Reason.TARGET_UNAVAILABLE, f"the allowed root {self.root} does not exist", hint) from None
 
 
-def open_real(parent: Folder, name: str, where: Path | str) -> Folder | None:
+def open_real(parent: Folder, name: str, above: str) -> Folder | None:
     """A folder that must be a real one; None where nothing stands.
 
     Raises:
@@ -127,7 +128,7 @@ def open_real(parent: Folder, name: str, where: Path | str) -> Folder | None:
     except FileNotFoundError:
         return None
     except NotADirectoryError:
-        message = f"{PurePosixPath(where) / name} is not a real folder but a link or a file"
+        message = f"{above}/{name} is not a real folder but a link or a file"
         raise not_allowed(message, "replace it with a folder, or choose another target.path") from None
 
 
@@ -146,7 +147,7 @@ def locate(roots: Iterable[Path], path: str) -> Place:
             "choose a target.path below such a root, or have the operator add one: targets, directory, roots",
         )
     root = max(allowed, key=lambda candidate: len(candidate.parts))
-    return Place(root, wanted.relative_to(root).parts)
+    return Place(root, wanted.relative_to(root).parts, str(wanted))
 
 
 def normal_roots(roots: Iterable[Path]) -> tuple[Path, ...]:

@@ -77,9 +77,9 @@ def look(target: Folder, place: Place, environment: EnvironmentName) -> Survey:
         PolicyDenied: `TargetNotAllowed`: it is not ours, or another environment's.
         Transient: `TargetUnavailable`: the fence can't be read.
     """
-    releases, own = open_real(target, RELEASES, str(place)), open_real(target, OWN, str(place))
-    names = _release_names(releases)
+    names = _release_names(target, place)
     link = _link(target, place, names)
+    own = open_real(target, OWN, str(place))
     if own is None:
         found = Survey(link, None, (), False, (), bool(names), ())
     else:
@@ -156,8 +156,9 @@ def _look_at_ours(own: Folder, place: Place, link: Link | None, names: set[Relea
     return Survey(link, accepted, accepted_drift, ours, heads, stray or _unfinished(own, tokens), tokens)
 
 
-def _release_names(releases: Folder | None) -> set[ReleaseId]:
+def _release_names(target: Folder, place: Place) -> set[ReleaseId]:
     """Real folders that are named as our releases are; anything else there is somebody else's."""
+    releases = open_real(target, RELEASES, str(place))
     if releases is None:
         return set()
     with releases, os.scandir(releases.fd) as entries:

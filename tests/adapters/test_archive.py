@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -245,3 +246,21 @@ def test_a_gnu_long_name_is_read() -> None:
     name = "folder/" + "n" * 200
     data = tar_with([(entry(name), b"far")], tarfile.GNU_FORMAT)
     assert read(data) == {name: (0o644, b"far")}
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [zip_of, tar_of, lambda files: gz(tar_of(files)), lambda files: zst(tar_of(files))],
+    ids=["zip", "tar", "tar.gz", "tar.zst"],
+)
+def test_a_large_entry_that_is_left_half_read_does_not_disturb_the_next(
+    packed: Callable[[dict[str, bytes]], bytes],
+) -> None:
+    threads = threading.active_count()
+    data = packed({"big": os.urandom(7 * CHUNK), "small": b"content", "also big": bytes(9 * CHUNK)})
+    found = {}
+    for item in entries(io.BytesIO(data), Bounds(), "outer", Path("/nowhere")):
+        found[item.path] = next(item.chunks)
+    assert found["small"] == b"content"
+    assert list(found) == ["big", "small", "also big"]
+    assert threading.active_count() == threads

@@ -183,7 +183,6 @@ def test_names_with_pathspec_magic_and_control_characters_are_only_names(world: 
     names = ["*.yaml", ":(top)x", "a\nb.yaml", "\x1b[31m.yaml", "-x", "ü.yaml"]
     old = world.write(DEV, "1").commit(ALICE, "0").tip
     for name in names:
-        world.git("add", "--", ".")
         (world.work / "environments" / name).write_text("x")
     world.git("add", "--all")
     tip = world.commit(ALICE, "names").push().tip
@@ -192,6 +191,16 @@ def test_names_with_pathspec_magic_and_control_characters_are_only_names(world: 
     assert set(repository.tree(tip)) == {"dev.yaml", *names}
     assert repository.changed_paths(old, tip) == set(names)
     assert len(repository.changes("*.yaml", None, tip)) == 1
+
+
+def test_a_name_with_pathspec_magic_is_a_name_at_the_root_too(world: GitWorld, tmp_path: Path) -> None:
+    (world.work / ":(top)x").write_text("1")
+    world.git("add", "--all")
+    tip = world.commit(ALICE, "magic").push().tip
+    repository = Mirror(world.url, "main", ".", tmp_path / "git", Bounds(), lambda _: None)
+    follow(repository)
+    assert [change.commit for change in repository.changes(":(top)x", None, tip)] == [tip]
+    assert set(repository.tree(tip)) == {":(top)x"}
 
 
 def test_a_tree_that_climbs_out_is_refused_by_name(world: GitWorld, tmp_path: Path) -> None:

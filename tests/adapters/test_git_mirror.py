@@ -221,6 +221,14 @@ def test_a_broken_reference_is_mended_by_the_next_fetch(stage: Stage, content: s
     assert stage.read(tip) == b"1"
 
 
+def test_a_replace_reference_in_the_mirror_itself_shows_no_other_tree(stage: Stage) -> None:
+    first, second = stage.grow("1"), stage.grow("2")
+    stage.follow()
+    (stage.disk / "refs/replace").mkdir()
+    (stage.disk / "refs/replace" / first).write_text(second + "\n")
+    assert stage.read(first) == b"1"
+
+
 def test_locks_and_half_packs_of_a_killed_process_are_removed(stage: Stage) -> None:
     stage.grow("1")
     stage.follow()
@@ -253,14 +261,15 @@ def test_a_state_directory_that_can_not_be_written_is_named(stage: Stage) -> Non
 
 
 def test_a_fetch_waits_for_another_process_and_gives_up_in_time(stage: Stage) -> None:
-    stage.grow("1")
+    first = stage.grow("1")
     stage.follow()
     stage.grow("2")
     lock = os.open(stage.disk.parent / "lock", os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    stage.mirror = stage.open(git_seconds=0.2)
+    busy = stage.open(git_seconds=0.2)
     with pytest.raises(Transient, match="another fetch"):
-        stage.follow()
+        busy.fetch(stage.world.tip)
+    stage.mirror.fetch(first)  # what is there needs nobody's leave
     os.close(lock)
     stage.follow()
 

@@ -132,20 +132,20 @@ def test_a_signature_made_by_hand_for_git_is_as_good(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    "signature",
+    ("kind", "body", "words"),
     [
-        pytest.param("x", id="no armor"),
-        pytest.param("-----BEGIN SSH SIGNATURE-----\nAAAA\n-----END SSH SIGNATURE-----", id="no signature inside"),
-        pytest.param("-----BEGIN SSH SIGNATURE-----\nU1NIU0lHAAAAAf////8=\n-----END SSH SIGNATURE-----", id="a length"),
-        pytest.param("-----BEGIN SIGNED MESSAGE-----\nAAAA\n-----END SIGNED MESSAGE-----", id="X.509"),
-        pytest.param("-----BEGIN PGP SIGNATURE-----\n\nAAAA\n-----END PGP SIGNATURE-----", id="OpenPGP without a ring"),
-        pytest.param("-----BEGIN SSH SIGNATURE-----\n" + "A" * 20_000, id="a huge one"),
+        pytest.param("MESSAGE", "x", "neither", id="another armor, such as that of X.509"),
+        pytest.param("SSH SIGNATURE", "AAAA", "not well-formed", id="no signature inside"),
+        pytest.param("SSH SIGNATURE", "U1NIU0lHAAAAAf////8=", "not well-formed", id="a length that lies"),
+        pytest.param("SSH SIGNATURE", "A===", "not well-formed", id="no base64"),
+        pytest.param("SSH SIGNATURE", "A" * 20_000, "of a size", id="a huge one"),
+        pytest.param("PGP SIGNATURE", "\nAAAA", "no gpg_keyring", id="OpenPGP where only SSH is set up"),
     ],
 )
-def test_what_is_no_signature_is_told_as_such(stage: Stage, signature: str) -> None:
+def test_what_is_no_signature_is_told_as_such(stage: Stage, kind: str, body: str, words: str) -> None:
     stage.world.merge(stage.bump(), signer=stage.bob, sign=False)
-    merge = _with_signature(stage, signature)
-    assert stage.note(merge).startswith("the merge ")
+    merge = _with_signature(stage, f"-----BEGIN {kind}-----\n{body}\n-----END {kind}-----")
+    assert words in stage.note(merge)
     assert "ssh-keygen" not in stage.steps
 
 

@@ -30,8 +30,10 @@ def outside(tmp_path: Path) -> Path:
 
 
 def denial(act: Callable[[], object]) -> PolicyDenied:
+    open_files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # iterdir would open one more
     with pytest.raises(PolicyDenied) as caught:
         act()
+    assert len(os.listdir("/proc/self/fd")) == open_files  # noqa: PTH208
     assert caught.value.reason is Reason.TARGET_NOT_ALLOWED
     assert caught.value.hint
     return caught.value

@@ -180,7 +180,9 @@ def test_killed_before_any_step_one_more_apply_converges(work: Work, tmp_path: P
 
 @whatever_the_work
 def test_a_disk_that_fails_at_any_step_is_told_and_survived(work: Work, tmp_path: Path) -> None:
-    for step, ground in Stage(work, tmp_path).grounds():
+    stage = Stage(work, tmp_path)
+    open_files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # iterdir would open one more
+    for step, ground in stage.grounds():
         number = (errno.ENOSPC, errno.EIO)[step % 2]
         with pytest.raises(Transient) as caught:
             work.run(ground, _at(step, _raise(OSError(number, os.strerror(number)))))
@@ -189,6 +191,7 @@ def test_a_disk_that_fails_at_any_step_is_told_and_survived(work: Work, tmp_path
         assert caught.value.hint
         _check_whole(work, ground)
         _check_converges(work, ground)
+        assert len(os.listdir("/proc/self/fd")) == open_files, f"step {step} leaves a file open"  # noqa: PTH208
 
 
 def test_a_full_disk_is_called_full(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -14,7 +13,7 @@ from reconciler.errors import Reason
 from reconciler.model import Gate, Health, Outcome, Status, Sync, Verdict
 from tests.archives import zip_of
 from tests.factories import sha256
-from tests.site import Site, environment, files_of, snapshot
+from tests.site import Site, environment, snapshot
 
 
 @pytest.fixture
@@ -122,7 +121,7 @@ def test_an_environment_without_a_gate_takes_a_direct_push_and_others_do_not_not
     assert (site.current("dev"), site.current("prod")) == (2, 1)
 
 
-BAD_RUNS = {
+BAD_RUNS: dict[str, tuple[dict[str, object] | None, Reason]] = {
     "an unknown run": (None, Reason.RUN_NOT_FOUND),
     "a failed run": ({"conclusion": "failure"}, Reason.RUN_NOT_SUCCESSFUL),
     "a fork's run": ({"head_repository": "evil/shop"}, Reason.RUN_NOT_ALLOWED),
@@ -135,7 +134,7 @@ BAD_RUNS = {
 def test_a_run_that_may_not_be_promoted_is_refused_before_anything_is_written(site: Site, name: str) -> None:
     facts, reason = BAD_RUNS[name]
     if facts is not None:
-        site.publish(9, **facts)
+        site.publish(9, None, **facts)
     site.declare("prod", 9)
     before = snapshot(site.live)
     held(site.reconcile()["prod"], reason)
@@ -317,11 +316,11 @@ def test_an_old_store_does_not_rewind_what_is_live(site: Site) -> None:
 def test_a_rollback_is_a_merge_like_any_other_and_unpacks_nothing_again(site: Site) -> None:
     site.declare("prod", 2)
     site.reconcile()
-    inode = (site.live / "prod" / "releases").joinpath(os.listdir(site.live / "prod" / "releases")[0]).stat().st_ino
+    inodes = {path.stat().st_ino for path in (site.live / "prod" / "releases").iterdir()}
     site.declare("prod", 1)
     assert site.reconcile()["prod"].ready
     assert site.current("prod") == 1
-    assert inode in {path.stat().st_ino for path in (site.live / "prod" / "releases").iterdir()}
+    assert inodes == {path.stat().st_ino for path in (site.live / "prod" / "releases").iterdir()}
 
 
 def test_suspended_is_left_alone_until_resumed(site: Site) -> None:
@@ -355,7 +354,6 @@ def test_a_moved_target_is_followed_only_once_it_is_approved(site: Site) -> None
     assert status.ready, status
     assert (site.live / "elsewhere" / "current").resolve().name.startswith("2-")
     assert site.current("prod") == 1
-    assert files_of(2)
 
 
 def test_one_of_a_thousand_changed_means_one_pass(tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ class Faults:
     """The power goes at the next step of this name, once."""
     fail_at: str = ""
     """The next step of this name fails, once."""
+    nth: int = 0
+    """The power goes at this step from now, counted from 1, once; a negative number: that step fails."""
     transient: float = 0.0
     """Chance of a Transient at each step."""
     only: EnvironmentName | None = None
@@ -58,20 +60,29 @@ class Faults:
             PowerCut: The process ends here.
         """
         self.steps.append(step)
-        if step == self.cut_at:
+        counted = self._counted()
+        if step == self.cut_at or counted > 0:
             self.cut_at = ""
             raise PowerCut(step)
         port = step.partition(":")[0]
         if step == self.fail_at:
             self.fail_at = ""
-        elif not (port in self.down or step in self.down or self._chance()):
+        elif not (counted or port in self.down or step in self.down or self._chance()):
             return
         self.struck.append(step)
         raise Transient(_REASONS[port], f"{step} failed", "wait for the fake world to get better")
 
     def stop(self) -> None:
         """No more faults."""
-        self.down, self.cut_at, self.fail_at, self.transient = set(), "", "", 0.0
+        self.down, self.cut_at, self.fail_at, self.nth, self.transient = set(), "", "", 0, 0.0
+
+    def _counted(self) -> int:
+        """1 or -1 when the counted step is reached, 0 otherwise."""
+        if self.nth == 0:
+            return 0
+        sign = 1 if self.nth > 0 else -1
+        self.nth -= sign
+        return sign if self.nth == 0 else 0
 
     def _chance(self) -> bool:
         if not self.transient or (self.only is not None and self.current != self.only):

@@ -1,4 +1,4 @@
-"""A remote repository in memory, and the port that reads it. Commits are whole snapshots of the declarations' folder."""
+"""A remote repository in memory, and the port that reads it. Commits are whole snapshots of the folder."""
 
 from __future__ import annotations
 

@@ -55,11 +55,13 @@ class Oracle:
 
     # --- after each step ------------------------------------------------------------------------
 
-    def looked(self) -> None:
-        """A look at the branch succeeded."""
+    def looked(self, *, done: bool) -> None:
+        """The process saw the tip; if it is not `done`, how far it came from there nobody knows."""
         tip, git = self.world.git.tip, self.world.git
-        self.rewritten = tip is None or (self.followed is not None and not git.descends(tip, self.followed))
-        if not self.rewritten:
+        fine = tip is not None and (self.followed is None or git.descends(tip, self.followed))
+        if done or fine:
+            self.rewritten = not fine
+        if fine and (done or self.world.store.memory.tip == tip):
             self.followed = tip
 
     def forgets_tip(self) -> None:
@@ -181,7 +183,7 @@ class Oracle:
         """Every intent has its one outcome, and the chain is whole (S6)."""
         memory = self.world.store.memory
         open_ones = [attempt for attempt in memory.attempts.values() if attempt.outcome is None]
-        _ensure(not open_ones, f"S6: no outcome for {open_ones}")
+        _ensure(not open_ones, f"S6: no outcome for {[(one.environment, one.action.value) for one in open_ones]}")
         head = memory.entries[-1].hash if memory.entries else audit.START.hash
         export = [*map(audit.line, memory.entries), audit.trailer(len(memory.entries), head)]
         _ensure(not audit.verify(export).problems, f"S6: {audit.verify(export).problems}")
@@ -190,7 +192,11 @@ class Oracle:
 
     def _file(self, environment: EnvironmentName) -> File | None:
         tip = self.world.git.tip
-        return self.world.git.meanings.get(self.world.git.nodes[tip].files.get(f"{environment}.yaml", b"")) if tip else None
+        return (
+            self.world.git.meanings.get(self.world.git.nodes[tip].files.get(f"{environment}.yaml", b""))
+            if tip
+            else None
+        )
 
     def _wanted(self, environment: EnvironmentName) -> bool | None:
         """Whether an environment must be synced; None where this oracle can't tell."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import TypeVar
 
 from reconciler.core.audit import START, Entry, Fact, Kind, attempted, operated, seal
 from reconciler.core.strictjson import clean
@@ -23,6 +23,8 @@ from reconciler.model import (
 )
 from reconciler.ports import Clock
 from tests.simulation.faults import Faults
+
+Record = TypeVar("Record", Attempt, Status)
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ class FakeStore:
         return before
 
 
-def _readable(value: Any) -> Any:
+def _readable(value: Record) -> Record:
     """Texts of an attempt or a status without lone surrogates, which no database takes."""
-    texts = {name: clean(getattr(value, name)) for name in ("message", "request")}
-    return replace(value, **texts, approvers=tuple(map(clean, value.approvers)))
+    approvers = tuple(map(clean, value.approvers))
+    return replace(value, message=clean(value.message), request=clean(value.request), approvers=approvers)

@@ -1,4 +1,4 @@
-"""Targets in memory with the semantics of the directory target: its steps in its order, its fence, its notion of drift."""
+"""Targets in memory that behave as the directory target does: its steps in its order, its fence, its drift."""
 
 from __future__ import annotations
 

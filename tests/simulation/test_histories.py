@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.history import EVERYTHING, History
+from tests.simulation.history import History
+from tests.simulation.moves import EVERYTHING
 
 SEEDS = 300
 BLOCK = 20

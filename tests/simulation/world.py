@@ -1,8 +1,8 @@
 """The fake world: a repository, a forge, a CI, targets and a store in memory, and the process that lives in it.
 
-What people do is a method of `FakeWorld`; what the daemon would do is a method of `Process`, which is made anew after each
-crash from what is durable. Everything the product itself decides is decided by the product: tracker, catalog, runner,
-pass and judges are the real ones.
+What people do is a method of `FakeWorld`; what the daemon would do is a method of `Process`, which is made anew after
+each crash from what is durable. Everything the product itself decides is decided by the product: tracker, catalog,
+runner, pass and judges are the real ones.
 """
 
 from __future__ import annotations
@@ -195,8 +195,8 @@ class Process:
         self._world.clock.seconds += 1
         self._world.faults.struck.clear()
         try:
-            self.due |= self.tracker.look()
-            self.due |= self.runner.asked_for()
+            due = self.tracker.look()
+            self.due |= due | self.runner.asked_for()
         except ReconcilerError:
             return False
         return True

@@ -1,0 +1,262 @@
+"""What the answering commands say of a site with one environment of each kind."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cliworld import CliWorld, start
+
+EVIL = "Bump \x1b]0;owned\x07\x1b[31m red\u202e"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> CliWorld:
+    """dev: invalid; prod: pushed past the approval; self: approved by its author; staging: ready."""
+    world = CliWorld(tmp_path_factory.mktemp("answers"))
+    site = world.site
+    for run in (101, 102):
+        site.publish(run)
+    for name in ("dev", "prod", "self", "staging"):
+        site.declare(name, 101)
+    assert world("reconcile").exit_code == 0
+    site.declare("staging", 102)
+    site.push("prod", 102)
+    site.git.switch("main").branch("evil").write("environments/self.yaml", site.declaration("self", 102))
+    site.git.commit(site.engineer, "x", sign=True).merge("evil", signer=site.engineer, message=EVIL).push()
+    site.push("dev", 101, path="relative")
+    assert world("reconcile").exit_code == 3
+    return world
+
+
+def test_get_shows_live_and_declared_runs_side_by_side(world: CliWorld) -> None:
+    lines = world("get").stdout.splitlines()
+    assert lines[0].split() == ["NAME", "RUN", "REVISION", "SYNC", "HEALTH", "READY", "AGE", "MESSAGE"]
+    rows = {line.split()[0]: line for line in lines[1:]}
+    assert sorted(rows) == list(rows) == ["dev", "prod", "self", "staging"]
+    assert rows["prod"].split()[1:4] == ["101", "→", "102"]
+    assert "Held" in rows["prod"]
+    assert rows["prod"].endswith("moved the branch forward to it")
+    assert rows["staging"].split()[1] == "102"
+    assert "True" in rows["staging"]
+
+
+def test_wide_adds_what_was_let_in_by_whom_and_where_it_goes(world: CliWorld) -> None:
+    header, row = world("get", "staging", "-o", "wide").stdout.splitlines()
+    for title in ("SHA256", "APPROVED BY", "REQUEST", "REASON", "TARGET"):
+        assert title in header
+    assert "reviewer@example.com" in row
+    assert str(world.site.live / "staging") in row
+
+
+def test_name_output_is_one_name_per_line(world: CliWorld) -> None:
+    assert world("get", "-o", "name").stdout == "dev\nprod\nself\nstaging\n"
+
+
+def test_yaml_and_json_are_the_same_document(world: CliWorld) -> None:
+    assert yaml.safe_load(world("get", "-o", "yaml").stdout) == world.json("get")
+
+
+def test_a_misspelt_environment_is_a_usage_error_with_the_closest_name(world: CliWorld) -> None:
+    result = world("why", "stagng")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr == "error: no environment is called 'stagng'\nhint: did you mean staging?\n"
+
+
+def test_why_leads_with_the_answer_the_cause_and_the_way_out(world: CliWorld) -> None:
+    result = world("why", "prod")
+    assert result.exit_code == 3
+    lines = result.stdout.splitlines()
+    assert lines[0] == "prod is Held by the gate approval: ApprovalMissing; run 101 stays live"
+    assert lines[2].startswith("  Because      commit ")
+    assert lines[3].startswith("  What to do   revert the commit")
+    assert any(line.split() == ["✗", "approval", "HELD", "ApprovalMissing"] for line in lines)
+    assert any(line.split() == ["·", "target", "not", "reached"] for line in lines)
+    assert "unapproved so far: artifact.run_id, artifact.sha256" in result.stdout
+
+
+def test_why_of_a_ready_environment_shows_the_evidence_and_ends_with_success(world: CliWorld) -> None:
+    result = world("why", "staging")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("staging is Ready: what is declared is live and whole; run 102 is live\n")
+    assert "approved by reviewer@example.com" in result.stdout
+    assert "run 102 of acme/shop: build.yml, push on main" in result.stdout
+
+
+def test_nothing_that_a_terminal_obeys_comes_from_a_commit_title(world: CliWorld) -> None:
+    for command in (("why", "self"), ("describe", "self"), ("get",), ("history", "--all", "-o", "wide"), ("events",)):
+        out = world(*command).stdout
+        assert not [c for c in out if not c.isprintable() and c != "\n"], command
+    assert r"Bump \x1b]0;owned\x07\x1b[31m red\u202e" in world("why", "self").stdout
+    assert "\x1b" not in world("why", "self", "-o", "json").stdout
+    assert "\u202e" not in world("why", "self", "-o", "yaml").stdout
+
+
+def test_describe_has_the_last_attempts_and_events(world: CliWorld) -> None:
+    out = world("describe", "prod").stdout
+    assert "Last attempts" in out
+    assert "refused" in out
+    assert "succeeded" in out
+    assert "Last events" in out
+
+
+def test_history_is_newest_first_and_bounded(world: CliWorld) -> None:
+    items = world.json("history", "prod")["items"]
+    assert [(item["outcome"], item["reason"]) for item in items] == [
+        ("refused", "ApprovalMissing"),
+        ("succeeded", None),
+    ]
+    every = world.json("history", "--all", "--limit", "3")["items"]
+    assert [item["id"] for item in every] == sorted((item["id"] for item in every), reverse=True)
+    assert len(every) == 3
+
+
+def test_history_wants_one_environment_or_all_said_outright(world: CliWorld) -> None:
+    assert world("history").exit_code == 2
+    assert world("history", "prod", "--all").exit_code == 2
+
+
+def test_events_are_oldest_first(world: CliWorld) -> None:
+    items = world.json("events", "prod")["items"]
+    assert [item["sync"] for item in items] == ["Synced", "Held"]
+    assert world("events", "nobody").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("condition", "code"),
+    [
+        pytest.param("Ready", 0, id="a ready environment is Ready"),
+        pytest.param("run=102", 0, id="its live run is there"),
+        pytest.param("run=101", 5, id="a run that went away is not there"),
+        pytest.param("held", 5, id="it is not Held, in any spelling"),
+        pytest.param("Purple", 2, id="there is no such condition"),
+    ],
+)
+def test_wait(world: CliWorld, condition: str, code: int) -> None:
+    assert world("wait", "staging", "--for", condition, "--timeout", "100ms").exit_code == code
+
+
+def test_a_wait_in_vain_says_why(world: CliWorld) -> None:
+    result = world("wait", "prod", "nobody", "--timeout", "10ms")
+    assert result.exit_code == 5
+    assert "error: prod: not Ready after 10ms: Held, Healthy; ApprovalMissing: commit" in result.stderr
+    assert "hint: revert the commit" in result.stderr
+    assert "error: nobody: not Ready after 10ms: no such environment was seen" in result.stderr
+
+
+def test_a_timeout_that_is_none_is_a_usage_error(world: CliWorld) -> None:
+    assert world("wait", "prod", "--timeout", "soon").exit_code == 2
+
+
+def test_an_answer_without_a_daemon_says_so_beside_the_data(world: CliWorld) -> None:
+    assert "note: no reconciler runs for" in world("get").stderr
+
+
+def test_before_the_first_look_nothing_is_known_and_nothing_is_made(tmp_path: Path) -> None:
+    world = CliWorld(tmp_path)
+    for command in (["get"], ["why", "prod"], ["history", "--all"], ["events"], ["retry", "prod"], ["audit", "export"]):
+        result = world(*command)
+        assert result.exit_code == 8, command
+        assert result.stderr.startswith("error: nothing is known yet")
+    assert not (tmp_path / "state").exists()
+
+
+def test_watching_prints_a_row_for_each_change_until_interrupted(tmp_path: Path) -> None:
+    world = CliWorld(tmp_path)
+    world.site.publish(101)
+    world.site.declare("dev", 101, approval="none")
+    world("reconcile")
+    with start("-c", str(world.site.settings_file), "get", "-w", "-o", "json") as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["sync"] == "Synced"
+        world("suspend", "dev", "--reason", "tests")
+        assert json.loads(process.stdout.readline())["suspension"]["reason"] == "tests"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (130, "", "")
+
+
+def test_watching_events_prints_only_new_ones_under_one_title(tmp_path: Path) -> None:
+    world = CliWorld(tmp_path)
+    world.site.publish(101)
+    world.site.declare("dev", 101, approval="none")
+    world("reconcile")
+    with start("-c", str(world.site.settings_file), "events", "-w") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("AT ")
+        assert "Synced" in process.stdout.readline()
+        world("suspend", "dev", "--reason", "tests")
+        world("reconcile")
+        assert "Suspended" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+
+
+# --- the contract with programs ------------------------------------------------------------------
+
+GATE = {"gate", "verdict", "reason", "message", "evidence", "hint", "notBefore"}
+DECLARED = {"commit", "runId", "sha256"}
+LIVE = {"release", "runId", "sha256", "since"}
+STATUS = {"name", "sync", "health", "ready", "reason", "message", "hint", "since", "declared", "live"}
+ENVIRONMENT = STATUS | {"request", "approvers", "suspension", "gates", "drift"}
+ATTEMPT = {"id", "environment", "action", "declared", "before", "request", "approvers", "token"}
+ATTEMPT |= {"started", "finished", "outcome", "reason", "message", "gates"}
+EVENT = {"id", "at", "environment", "sync", "health", "reason", "message", "live"}
+
+
+def keys(document: Any) -> set[str]:
+    return set(document)
+
+
+def heads(document: Any, kind: str) -> Any:
+    assert (document.pop("apiVersion"), document.pop("kind")) == ("reconciler/v1", kind)
+    return document
+
+
+def test_the_keys_of_an_environment_are_a_contract(world: CliWorld) -> None:
+    listed = heads(world.json("get", "staging"), "EnvironmentList")
+    assert keys(listed) == {"items"}
+    (item,) = listed["items"]
+    assert keys(item) == ENVIRONMENT
+    assert keys(item["declared"]) == DECLARED
+    assert keys(item["live"]) == LIVE
+    assert all(keys(gate) == GATE for gate in item["gates"])
+    assert item["since"].endswith("Z")
+    assert isinstance(item["declared"]["runId"], int)
+
+
+def test_the_keys_of_an_explanation_are_a_contract(world: CliWorld) -> None:
+    assert keys(heads(world.json("why", "prod"), "Explanation")) == ENVIRONMENT | {"summary"}
+
+
+def test_the_keys_of_a_description_are_a_contract(world: CliWorld) -> None:
+    told = heads(world.json("describe", "prod"), "Description")
+    assert keys(told) == {"environment", "attempts", "events"}
+    assert keys(told["environment"]) == ENVIRONMENT
+    assert keys(told["attempts"][0]) == ATTEMPT
+    assert keys(told["events"][0]) == EVENT
+
+
+def test_the_keys_of_attempts_and_events_are_a_contract(world: CliWorld) -> None:
+    attempts = heads(world.json("history", "--all"), "AttemptList")
+    assert keys(attempts["items"][0]) == ATTEMPT
+    events = heads(world.json("events"), "EventList")
+    assert keys(events["items"][0]) == EVENT
+
+
+def test_the_keys_of_a_difference_are_a_contract(world: CliWorld) -> None:
+    (world.site.live / "prod" / "current" / "lib" / "1.txt").write_text("by hand")
+    found = heads(world.json("diff", "prod"), "Difference")
+    assert keys(found) == {"name", "differs", "target", "declared", "live", "drift"}
+    assert keys(found["drift"][0]) == {"path", "kind", "expected", "found"}
+
+
+def test_the_keys_of_checks_are_a_contract(world: CliWorld) -> None:
+    found = heads(world.json("check"), "CheckList")
+    assert keys(found["items"][0]) == {"name", "ok", "message", "hint"}

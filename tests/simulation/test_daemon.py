@@ -1,0 +1,83 @@
+"""The real daemon, with its threads, in the fake world: what must not end its loop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from random import Random
+
+import pytest
+
+from reconciler.daemon import Daemon, Pace
+from reconciler.model import EnvironmentName, OperatorHand
+from tests.simulation.faults import ManualClock
+from tests.simulation.world import FakeWorld
+
+SECONDS = 5.0
+"""How long a test waits for what must happen; it happens within a few hundredths."""
+
+
+class Ticking(ManualClock):
+    """A clock for the scheduler: each look at it is a millisecond later."""
+
+    def monotonic(self) -> float:
+        self.seconds += 0.001
+        return self.seconds
+
+
+@contextmanager
+def running(world: FakeWorld) -> Iterator[Daemon]:
+    process = world.boot()
+    pace = Pace(poll=0.01, drift=1000.0, stop=SECONDS, workers=2)
+    parts = (process.tracker, process.runner, pace, Ticking(), Random(1))
+    daemon = Daemon(*parts, watched=lambda: (), collect=lambda: None, trouble=lambda problem: None)
+    thread = threading.Thread(target=daemon.run)
+    thread.start()
+    try:
+        yield daemon
+    finally:
+        daemon.stop()
+        thread.join(SECONDS)
+    assert not thread.is_alive()
+
+
+def comes(true: Callable[[], bool]) -> bool:
+    """Whether something comes about in time."""
+    pause = threading.Event()
+    return any(true() or pause.wait(0.01) for _ in range(int(SECONDS / 0.01)))
+
+
+def two_environments() -> FakeWorld:
+    world = FakeWorld()
+    world.merge({"prod.yaml": world.file("prod", 1), "dev.yaml": world.file("dev", 2)})
+    return world
+
+
+def test_it_deploys_and_follows_the_branch() -> None:
+    world = two_environments()
+    with running(world):
+        assert comes(lambda: (world.runs_live("prod"), world.runs_live("dev")) == (1, 2))
+        world.merge({"prod.yaml": world.file("prod", 3)})
+        assert comes(lambda: world.runs_live("prod") == 3)
+
+
+@pytest.mark.parametrize("step", ["store:read:hands", "store:tip", "store:read:statuses", "repository:head"])
+def test_a_poll_that_failed_is_not_the_last_one(step: str) -> None:
+    world = two_environments()
+    with running(world):
+        assert comes(lambda: (world.runs_live("prod"), world.runs_live("dev")) == (1, 2))
+        world.faults.fail_at = step
+        world.merge({"prod.yaml": world.file("prod", 3)})
+        assert comes(lambda: world.runs_live("prod") == 3)
+
+
+def test_a_hand_laid_on_before_there_is_a_branch_ends_no_worker() -> None:
+    world = FakeWorld()
+    with running(world):
+        for name in ("prod", "dev", "other"):
+            hand = OperatorHand(by="ops", reason="first of all")
+            world.store.save_hand(EnvironmentName(name), hand, "resume", world.clock.now())
+        threading.Event().wait(0.1)
+        world.merge({"prod.yaml": world.file("prod", 1)})
+        assert comes(lambda: world.runs_live("prod") == 1)
