@@ -32,7 +32,7 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A path as it is shown, and its place below the folder of declarations."""
+    """A path as it is shown, and its place below the folder of declarations, however it was spelt."""
 
     shown: Path
     root: Path
@@ -68,26 +68,25 @@ def validate(paths: Sequence[Path]) -> Findings:
 
 def _files(path: Path) -> Iterator[_File]:
     """A file, or every file below a folder; links are shown, not followed."""
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
     if path.is_dir() and not path.is_symlink():
-        root = _root(path) or path
+        root = _root(absolute)
         for folder, folders, names in os.walk(path, onerror=_unreadable):
             links = [name for name in folders if (Path(folder) / name).is_symlink()]
             for name in sorted([*names, *links]):
                 found = Path(folder) / name
                 if name.endswith((".yaml", ".yml")):
-                    yield _File(found, root, found.relative_to(root).as_posix())
+                    yield _File(found, root, (absolute / found.relative_to(path)).relative_to(root).as_posix())
     elif path.is_symlink() or path.exists():
-        root = _root(path.parent) or path.parent
-        yield _File(path, root, path.relative_to(root).as_posix())
+        root = _root(absolute.parent)
+        yield _File(path, root, absolute.relative_to(root).as_posix())
     else:
         raise Stop(ExitCode.USAGE, f"{path}: no such file or folder", "name environment files, or their folder")
 
 
-def _root(folder: Path) -> Path | None:
-    """The folder of declarations that a folder is in: the innermost one of that name, as the path spells it."""
-    candidates = [folder, *folder.parents]
-    found = next((place for place in candidates if place.name == FOLDER), None)
-    return Path() if found is None and str(folder) == "." and Path.cwd().name == FOLDER else found
+def _root(folder: Path) -> Path:
+    """The folder of declarations that a folder is in: the innermost one of that name, else the folder itself."""
+    return next((place for place in (folder, *folder.parents) if place.name == FOLDER), folder)
 
 
 def _unreadable(error: OSError) -> None:

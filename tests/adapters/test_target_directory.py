@@ -128,6 +128,19 @@ def test_a_rollback_to_a_damaged_release_installs_it_anew(ground: Ground) -> Non
     assert live_id(ground) == f"101-{factories.sha256(A)[:12]}"
 
 
+def test_a_damaged_later_generation_goes_together_with_its_manifest(ground: Ground) -> None:
+    ground.apply(A)
+    (ground.current / "version").write_bytes(b"x")
+    ground.apply(A)
+    second = ground.current.resolve()
+    ground.apply(B, run_id=102, keep=2)
+    assert second.name in ground.releases()
+    (second / "version").write_bytes(b"x")
+    ground.apply(A)
+    assert not second.exists()
+    assert sorted(path.stem for path in (ground.own / "manifests").iterdir()) == ground.releases()
+
+
 DAMAGES: dict[str, tuple[Callable[[Path], object], str, DriftKind]] = {
     "a changed file": (lambda live: (live / "version").write_bytes(b"x"), "version", DriftKind.CONTENT),
     "a longer file": (lambda live: (live / "version").write_bytes(b"xyz"), "version", DriftKind.CONTENT),

@@ -7,11 +7,14 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from reconciler.errors import PolicyDenied, Reason, Transient
 from reconciler.model import DriftKind
+from reconciler.targets import records
+from reconciler.targets.layout import ReleaseId
 from tests import factories
 from tests.directory_targets import TREE_A, TREE_B, A, B, Ground, snapshot, tree
 
@@ -284,6 +287,36 @@ def test_the_manifest_of_another_release_does_not_count(ground: Ground) -> None:
     seen = ground.target().observe()
     assert [drift.kind for drift in seen.drift] == [DriftKind.MISSING]
     assert ground.apply(B, run_id=102).drift == ()
+
+
+def test_bits_that_flipped_beneath_the_file_system_are_found_before_a_rollback(ground: Ground) -> None:
+    """Simulated by a manifest whose times are those of the damaged file: only its bytes can tell."""
+    ground.apply(A)
+    ground.apply(B, run_id=102)
+    name = f"101-{factories.sha256(A)[:12]}"
+    damaged = ground.path / "releases" / name / "version"
+    damaged.write_bytes(b"x")
+    times = damaged.stat()
+    record = ground.own / "manifests" / f"{name}.json"
+    head = records.decode_head(record.read_bytes(), cast("ReleaseId", ReleaseId.parse(name)))
+    items = [
+        item._replace(mtime_ns=times.st_mtime_ns, ctime_ns=times.st_ctime_ns) if item.path == "version" else item
+        for item in records.decode_items(record.read_bytes(), head)
+    ]
+    record.write_bytes(records.encode_manifest(head.release, head.sha256, head.unpack, head.sequence, items))
+    assert ground.apply(A).drift == ()
+    assert tree(ground.current) == TREE_A
+
+
+def test_what_is_read_back_must_be_what_was_written(ground: Ground) -> None:
+    def meddle(step: str) -> None:
+        for written in ground.own.glob("fence/*/*/version"):
+            written.write_bytes(b"x")
+
+    with pytest.raises(Transient, match="something else than what was written"):
+        ground.apply(A, trace=meddle)
+    assert ground.releases() == []
+    assert not ground.current.exists()
 
 
 # --- the right to act ---------------------------------------------------------------------------

@@ -6,6 +6,7 @@ either the port's own Transient or a power cut, which nothing may catch: what ru
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -40,6 +41,8 @@ class Faults:
     """The next step of this name fails, once."""
     nth: int = 0
     """The power goes at this step from now, counted from 1, once; a negative number: that step fails."""
+    meanwhile: dict[str, Callable[[], object]] = field(default_factory=dict)
+    """What somebody else does while this process sleeps right before a step, once."""
     transient: float = 0.0
     """Chance of a Transient at each step."""
     only: EnvironmentName | None = None
@@ -60,6 +63,8 @@ class Faults:
             PowerCut: The process ends here.
         """
         self.steps.append(step)
+        if act := self.meanwhile.pop(step, None):
+            act()
         counted = self._counted()
         if step == self.cut_at or counted > 0:
             self.cut_at = ""

@@ -179,6 +179,24 @@ class Oracle:
                 fine = live and (live.release.run_id, live.release.sha256) == (file.run, file.sha256)
                 _ensure(fine and not (timers and live and live.drifted), f"L1: {environment} is synced, live is {live}")
 
+        if timers:
+            self._check_mended()
+
+    def _check_mended(self) -> None:
+        """Drift of what is live was mended towards what was let in, also where the tip is held."""
+        for environment, base in self.base.items():
+            left_alone = environment in self.unsure or self.rewritten or self._suspended(environment)
+            there = self.world.git.meanings[self.world.git.nodes[base.commit].files[f"{environment}.yaml"]]
+            place = self.world.targets.places[there.path]
+            if left_alone or place.accepted != base or not self.world.ci.is_good(there.run):
+                continue
+            live = place.live
+            _ensure(live and not live.drifted, f"L1: drift of {environment} was not mended, live is {live}")
+
+    def _suspended(self, environment: EnvironmentName) -> bool:
+        hand, file = self.world.store.memory.hands.get(environment), self._file(environment)
+        return (hand is not None and hand.suspended) or (file is not None and file.suspend)
+
     def check_record(self) -> None:
         """Every intent has its one outcome, and the chain is whole (S6)."""
         memory = self.world.store.memory
@@ -201,8 +219,7 @@ class Oracle:
     def _wanted(self, environment: EnvironmentName) -> bool | None:
         """Whether an environment must be synced; None where this oracle can't tell."""
         file, tip, base = self._file(environment), self.world.git.tip, self.base.get(environment)
-        hand = self.world.store.memory.hands.get(environment)
-        if self.rewritten or tip is None or file is None or file.suspend or (hand and hand.suspended):
+        if self.rewritten or tip is None or file is None or self._suspended(environment):
             return False
         if environment in self.unsure:
             return None

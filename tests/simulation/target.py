@@ -73,6 +73,7 @@ class FakeTarget:
         self._path = path
         self._environment = environment
         self._keep = keep
+        self._token = 0
 
     @property
     def _place(self) -> Place:
@@ -120,9 +121,13 @@ class FakeTarget:
         self._look()
         if approval.environment != self._environment:
             raise PolicyDenied(Reason.TARGET_NOT_ALLOWED, "an approval of another environment")
-        if token < self._place.fence:
-            raise PolicyDenied(Reason.FENCED_OFF, f"token {self._place.fence} was seen, ours is {token}")
+        self._token = token
+        self._check_fence()
         return self._place
+
+    def _check_fence(self) -> None:
+        if self._token < self._place.fence:
+            raise PolicyDenied(Reason.FENCED_OFF, f"token {self._place.fence} was seen, ours is {self._token}")
 
     def _raise_fence(self, place: Place, token: int) -> None:
         if place.fence < token:
@@ -169,6 +174,7 @@ class FakeTarget:
     def _step(self, name: str) -> Iterator[None]:
         """One effect: it comes about as a whole, or not at all."""
         self._targets.faults.at(f"target:{name}")
+        self._check_fence()
         self._targets.effect(self._environment)
         yield
         self._targets.wrote("target")

@@ -13,28 +13,6 @@ from tests.simulation.world import GOOD, NOBODY, FakeWorld, Process, Said
 PROD = EnvironmentName("prod")
 
 
-@pytest.fixture
-def world() -> FakeWorld:
-    """Run 1 was approved for prod."""
-    world = FakeWorld()
-    world.merge({"prod.yaml": world.file("prod", 1)})
-    return world
-
-
-@pytest.fixture
-def process(world: FakeWorld) -> Process:
-    """Run 1 is live."""
-    process = world.boot()
-    process.round()
-    assert world.runs_live("prod") == 1
-    return process
-
-
-def verdict(process: Process, name: str = "prod") -> tuple[Sync, Reason | None]:
-    status = process.round().get(name) or process.run(name)
-    return status.sync, status.reason
-
-
 SYNCED = (Sync.SYNCED, None)
 MISSING = (Sync.HELD, Reason.APPROVAL_MISSING)
 
@@ -62,19 +40,19 @@ MISSING = (Sync.HELD, Reason.APPROVAL_MISSING)
 )
 def test_a_pull_request(world: FakeWorld, process: Process, said: Said, reason: Reason | None) -> None:
     world.merge({"prod.yaml": world.file("prod", 2)}, said)
-    assert verdict(process) == (Sync.HELD if reason else Sync.SYNCED, reason)
+    assert process.verdict() == (Sync.HELD if reason else Sync.SYNCED, reason)
     assert world.runs_live("prod") == (1 if reason else 2)
 
 
 def test_a_direct_push_holds(world: FakeWorld, process: Process) -> None:
     world.push({"prod.yaml": world.file("prod", 2)})
-    assert verdict(process) == MISSING
+    assert process.verdict() == MISSING
     assert world.runs_live("prod") == 1
 
 
 def test_a_squashed_pull_request_passes(world: FakeWorld, process: Process) -> None:
     world.squash({"prod.yaml": world.file("prod", 2)})
-    assert verdict(process) == SYNCED
+    assert process.verdict() == SYNCED
     assert world.runs_live("prod") == 2
 
 
@@ -82,7 +60,7 @@ def test_a_pull_request_on_top_of_a_direct_push_smuggles_nothing_in(world: FakeW
     world.push({"prod.yaml": world.file("prod", 2)})
     process.round()
     world.merge({"prod.yaml": world.file("prod", 2, keep=3)})
-    assert verdict(process) == MISSING
+    assert process.verdict() == MISSING
     (word,) = [gate for gate in process.last[PROD].status.gates if gate.reason]
     assert "unapproved so far: artifact.run_id, artifact.sha256" in word.evidence
     assert world.runs_live("prod") == 1
@@ -92,7 +70,7 @@ def test_a_pull_request_that_replaces_what_was_pushed_passes(world: FakeWorld, p
     world.push({"prod.yaml": world.file("prod", 2)})
     process.round()
     world.merge({"prod.yaml": world.file("prod", 3)})
-    assert verdict(process) == SYNCED
+    assert process.verdict() == SYNCED
     assert world.runs_live("prod") == 3
 
 
@@ -100,7 +78,7 @@ def test_a_reverted_direct_push_is_synced_again(world: FakeWorld, process: Proce
     world.push({"prod.yaml": world.file("prod", 2)})
     process.round()
     world.push({"prod.yaml": world.file("prod", 1)})
-    assert verdict(process) == SYNCED
+    assert process.verdict() == SYNCED
     assert world.runs_live("prod") == 1
 
 
@@ -108,13 +86,13 @@ def test_a_direct_push_back_to_what_was_live_before_holds(world: FakeWorld, proc
     world.merge({"prod.yaml": world.file("prod", 2)})
     process.round()
     world.push({"prod.yaml": world.file("prod", 1)})
-    assert verdict(process) == MISSING
+    assert process.verdict() == MISSING
     assert world.runs_live("prod") == 2
 
 
 def test_a_direct_push_of_a_comment_passes(world: FakeWorld, process: Process) -> None:
     world.push({"prod.yaml": world.file("prod", 1, comment="see the wiki")})
-    assert verdict(process) == SYNCED
+    assert process.verdict() == SYNCED
     assert world.runs_live("prod") == 1
 
 
@@ -123,7 +101,7 @@ def test_a_merge_that_differs_from_the_reviewed_head_holds(world: FakeWorld, pro
     assert tip
     head = world.git.write([tip], world.git.edited(tip, {"prod.yaml": world.file("prod", 2)}))
     world.merge_head(head, world.git.edited(tip, {"prod.yaml": world.file("prod", 66)}))
-    assert verdict(process) == (Sync.HELD, Reason.APPROVAL_STALE)
+    assert process.verdict() == (Sync.HELD, Reason.APPROVAL_STALE)
     assert world.runs_live("prod") == 1
 
 
@@ -134,7 +112,7 @@ def test_a_pull_request_on_an_old_base_is_judged_by_what_it_merged_into(world: F
     assert old
     head = world.git.write([old], world.git.edited(old, {"prod.yaml": world.file("prod", 1, keep=3)}))
     world.merge_head(head, world.git.edited(old, {"prod.yaml": world.file("prod", 2, keep=3)}))
-    assert verdict(process) == (Sync.HELD, Reason.APPROVAL_STALE)
+    assert process.verdict() == (Sync.HELD, Reason.APPROVAL_STALE)
 
 
 # --- the bar ------------------------------------------------------------------------------------
@@ -144,14 +122,14 @@ def test_a_pull_request_that_lowers_the_bar_is_judged_by_the_old_one(world: Fake
     world.merge({"prod.yaml": world.file("prod", 1, bar=Bar(required=2))})
     process.round()
     world.merge({"prod.yaml": world.file("prod", 2, bar=None)}, Said(approved=("ann",), merged_by=BOT))
-    assert verdict(process) == MISSING
+    assert process.verdict() == MISSING
     assert world.runs_live("prod") == 1
 
 
 def test_a_bar_that_was_lowered_by_a_direct_push_still_counts(world: FakeWorld, process: Process) -> None:
     world.push({"prod.yaml": world.file("prod", 1, bar=None)})
     world.push({"prod.yaml": world.file("prod", 2, bar=None)})
-    assert verdict(process) == MISSING
+    assert process.verdict() == MISSING
     assert world.runs_live("prod") == 1
 
 
@@ -159,9 +137,9 @@ def test_who_is_not_named_may_not_approve(world: FakeWorld, process: Process) ->
     world.merge({"prod.yaml": world.file("prod", 1, bar=Bar(only=("cid",)))})
     process.round()
     world.merge({"prod.yaml": world.file("prod", 2, bar=Bar(only=("cid",)))})
-    assert verdict(process) == (Sync.HELD, Reason.APPROVER_NOT_ALLOWED)
+    assert process.verdict() == (Sync.HELD, Reason.APPROVER_NOT_ALLOWED)
     world.merge({"prod.yaml": world.file("prod", 3, bar=Bar(only=("cid",)))}, Said(approved=("cid",)))
-    assert verdict(process) == SYNCED
+    assert process.verdict() == SYNCED
 
 
 def test_an_approved_higher_bar_survives_a_push_back_and_a_comment(world: FakeWorld, process: Process) -> None:
@@ -194,9 +172,9 @@ def test_a_file_broken_by_a_direct_push_stays_held_when_an_approved_change_mends
     world: FakeWorld, process: Process
 ) -> None:
     world.push({"prod.yaml": b"artifact: [run 2, smuggled"})
-    assert verdict(process) == (Sync.HELD, Reason.INVALID_DECLARATION)
+    assert process.verdict() == (Sync.HELD, Reason.INVALID_DECLARATION)
     world.merge({"prod.yaml": world.file("prod", 2)})
-    assert verdict(process) == MISSING
+    assert process.verdict() == MISSING
     assert world.runs_live("prod") == 1
 
 
@@ -204,12 +182,12 @@ def test_a_file_broken_and_put_back_by_direct_pushes_is_synced(world: FakeWorld,
     world.push({"prod.yaml": b"artifact: ["})
     process.round()
     world.push({"prod.yaml": world.file("prod", 1)})
-    assert verdict(process) == SYNCED
+    assert process.verdict() == SYNCED
 
 
 def test_a_removed_file_holds_and_tears_nothing_down(world: FakeWorld, process: Process) -> None:
     world.push({"prod.yaml": None})
-    assert verdict(process) == (Sync.HELD, Reason.ENVIRONMENT_REMOVED)
+    assert process.verdict() == (Sync.HELD, Reason.ENVIRONMENT_REMOVED)
     assert world.runs_live("prod") == 1
 
 
@@ -225,7 +203,7 @@ def test_a_removed_file_comes_back(world: FakeWorld, process: Process, approved:
     world.push({"prod.yaml": None})
     process.round()
     (world.merge if approved else world.push)({"prod.yaml": world.file("prod", run)})
-    assert (verdict(process) == SYNCED) == (run == live)
+    assert (process.verdict() == SYNCED) == (run == live)
     assert world.runs_live("prod") == live
 
 
@@ -237,10 +215,10 @@ def test_a_branch_that_was_reset_changes_nothing_until_it_is_pushed_back(world: 
     second = world.merge({"prod.yaml": world.file("prod", 2)})
     process.round()
     world.git.tip = first
-    assert verdict(process) == (Sync.HELD, Reason.BRANCH_REWRITTEN)
+    assert process.verdict() == (Sync.HELD, Reason.BRANCH_REWRITTEN)
     assert world.runs_live("prod") == 2
     world.git.tip = second
-    assert verdict(process) == SYNCED
+    assert process.verdict() == SYNCED
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["the store as it was", "the store lost too"])
@@ -253,18 +231,18 @@ def test_a_branch_that_was_reset_while_nobody_looked_changes_nothing(
     world.git.tip = first
     if lost:
         world.lose_store()
-    assert verdict(world.boot()) == (Sync.HELD, Reason.BRANCH_REWRITTEN)
+    assert world.boot().verdict() == (Sync.HELD, Reason.BRANCH_REWRITTEN)
     assert world.runs_live("prod") == 2
 
 
 def test_an_orphan_with_the_same_files_changes_nothing(world: FakeWorld, process: Process) -> None:
     world.git.tip = world.git.write([], world.git.edited(world.git.tip, {}))
-    assert verdict(process) == (Sync.HELD, Reason.BRANCH_REWRITTEN)
+    assert process.verdict() == (Sync.HELD, Reason.BRANCH_REWRITTEN)
 
 
 def test_a_deleted_branch_changes_nothing(world: FakeWorld, process: Process) -> None:
     world.git.tip = None
-    assert verdict(process) == (Sync.HELD, Reason.BRANCH_REWRITTEN)
+    assert process.verdict() == (Sync.HELD, Reason.BRANCH_REWRITTEN)
     assert world.runs_live("prod") == 1
 
 
@@ -275,7 +253,7 @@ def test_a_foxtrot_merge_that_keeps_the_content_passes(world: FakeWorld, process
     assert base
     side = world.git.write([base], world.git.edited(base, {"README": b"hello"}))
     world.git.tip = world.git.write([side, ours], world.git.nodes[ours].files)
-    assert verdict(process) == SYNCED
+    assert process.verdict() == SYNCED
     assert world.runs_live("prod") == 2
 
 
@@ -286,7 +264,7 @@ def test_a_foxtrot_merge_that_drops_the_content_holds(world: FakeWorld, process:
     assert base
     side = world.git.write([base], world.git.edited(base, {"README": b"hello"}))
     world.git.tip = world.git.write([side, ours], world.git.nodes[side].files)
-    assert verdict(process) == MISSING
+    assert process.verdict() == MISSING
     assert world.runs_live("prod") == 2
 
 

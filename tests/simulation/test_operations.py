@@ -12,28 +12,6 @@ from tests.simulation.world import FakeWorld, Process
 PROD = EnvironmentName("prod")
 
 
-@pytest.fixture
-def world() -> FakeWorld:
-    """Run 1 was approved for prod."""
-    world = FakeWorld()
-    world.merge({"prod.yaml": world.file("prod", 1)})
-    return world
-
-
-@pytest.fixture
-def process(world: FakeWorld) -> Process:
-    """Run 1 is live."""
-    process = world.boot()
-    process.round()
-    assert world.runs_live("prod") == 1
-    return process
-
-
-def verdict(process: Process, name: str = "prod") -> tuple[Sync, Reason | None]:
-    status = process.round().get(name) or process.run(name)
-    return status.sync, status.reason
-
-
 SYNCED = (Sync.SYNCED, None)
 MISSING = (Sync.HELD, Reason.APPROVAL_MISSING)
 
@@ -66,10 +44,10 @@ def test_a_store_from_an_old_backup_goes_on_above_the_token_that_the_target_saw(
     world.store.memory = backup
     world.writes.clear()
     process = world.boot()
-    assert verdict(process) == SYNCED
+    assert process.verdict() == SYNCED
     assert world.writes["target"] == 0
     world.merge({"prod.yaml": world.file("prod", 3)})
-    assert verdict(process) == SYNCED
+    assert process.verdict() == SYNCED
     assert world.runs_live("prod") == 3
     assert world.place("prod").fence > seen
 
@@ -79,27 +57,27 @@ def test_a_store_from_an_old_backup_goes_on_above_the_token_that_the_target_saw(
 
 def test_of_two_environments_on_one_target_the_incumbent_goes_on(world: FakeWorld, process: Process) -> None:
     world.merge({"thief.yaml": world.file("thief", 2, path="/srv/prod")})
-    assert verdict(process, "thief")[0] is Sync.HELD
-    assert verdict(process) == SYNCED
+    assert process.verdict("thief")[0] is Sync.HELD
+    assert process.verdict() == SYNCED
     assert world.runs_live("prod") == 1
     world.merge({"prod.yaml": world.file("prod", 3)})
-    assert verdict(process) == SYNCED
+    assert process.verdict() == SYNCED
     assert world.runs_live("prod") == 3
 
 
 @pytest.mark.parametrize("path", ["/srv/prod/releases", "/srv"])
 def test_a_newcomer_inside_or_around_an_incumbent_holds(world: FakeWorld, process: Process, path: str) -> None:
     world.merge({"thief.yaml": world.file("thief", 2, path=path)})
-    assert verdict(process, "thief")[0] is Sync.HELD
+    assert process.verdict("thief")[0] is Sync.HELD
     assert path not in world.targets.places or world.targets.places[path].live is None
 
 
 def test_two_newcomers_on_one_target_both_hold(world: FakeWorld, process: Process) -> None:
     shared = "/srv/shared"
     world.merge({f"{name}.yaml": world.file(name, 2, path=shared) for name in ("one", "two")})
-    assert verdict(process, "one")[0] is verdict(process, "two")[0] is Sync.HELD
+    assert process.verdict("one")[0] is process.verdict("two")[0] is Sync.HELD
     world.merge({"two.yaml": None})
-    assert verdict(process, "one") == SYNCED
+    assert process.verdict("one") == SYNCED
 
 
 def test_an_environment_that_moves_into_the_folder_of_another_one_holds(world: FakeWorld, process: Process) -> None:
@@ -107,7 +85,7 @@ def test_an_environment_that_moves_into_the_folder_of_another_one_holds(world: F
     world.merge({"dev.yaml": world.file("dev", 2)})
     process.round()
     world.merge({"dev.yaml": world.file("dev", 2, path="/srv/prod/releases/dev")})
-    assert verdict(process, "dev")[0] is Sync.HELD
+    assert process.verdict("dev")[0] is Sync.HELD
     assert "/srv/prod/releases/dev" not in world.targets.places or (
         world.targets.places["/srv/prod/releases/dev"].live is None
     )
@@ -117,13 +95,13 @@ def test_an_environment_that_moves_onto_another_one_holds(world: FakeWorld, proc
     world.merge({"dev.yaml": world.file("dev", 2)})
     process.round()
     world.merge({"dev.yaml": world.file("dev", 2, path="/srv/prod")})
-    assert verdict(process, "dev") == (Sync.HELD, Reason.TARGET_NOT_ALLOWED)
+    assert process.verdict("dev") == (Sync.HELD, Reason.TARGET_NOT_ALLOWED)
     assert (world.runs_live("prod"), world.runs_live("dev")) == (1, 2)
 
 
 def test_an_environment_moves_to_a_place_of_its_own(world: FakeWorld, process: Process) -> None:
     world.merge({"prod.yaml": world.file("prod", 1, path="/srv/elsewhere")})
-    assert verdict(process) == SYNCED
+    assert process.verdict() == SYNCED
     live = world.targets.places["/srv/elsewhere"].live
     assert live
     assert live.release.run_id == 1
@@ -204,7 +182,7 @@ def test_a_suspended_environment_is_left_alone(world: FakeWorld, process: Proces
     world.merge({"prod.yaml": world.file("prod", 2, suspend=by_file)})
     if not by_file:
         world.hand("prod", "suspend", suspended=True)
-    assert verdict(process) == (Sync.HELD, Reason.SUSPENDED)
+    assert process.verdict() == (Sync.HELD, Reason.SUSPENDED)
     world.drift("prod")
     process.run("prod")
     live = world.place("prod").live
@@ -214,7 +192,7 @@ def test_a_suspended_environment_is_left_alone(world: FakeWorld, process: Proces
         world.merge({"prod.yaml": world.file("prod", 2)})
     else:
         world.hand("prod", "resume", suspended=False)
-    assert verdict(process) == SYNCED
+    assert process.verdict() == SYNCED
     assert world.runs_live("prod") == 2
 
 
@@ -227,15 +205,15 @@ def failed(world: FakeWorld, process: Process) -> Process:
     """Run 2, approved, turned out to be other bytes than declared."""
     world.ci.tamper(2)
     world.merge({"prod.yaml": world.file("prod", 2)})
-    assert verdict(process) == (Sync.HELD, Reason.DIGEST_MISMATCH)
+    assert process.verdict() == (Sync.HELD, Reason.DIGEST_MISMATCH)
     world.faults.steps.clear()
     return process
 
 
 def test_bytes_that_failed_are_not_tried_again(world: FakeWorld, failed: Process) -> None:
     for _ in range(3):
-        assert verdict(failed) == (Sync.HELD, Reason.DIGEST_MISMATCH)
-    assert verdict(world.boot()) == (Sync.HELD, Reason.DIGEST_MISMATCH)
+        assert failed.verdict() == (Sync.HELD, Reason.DIGEST_MISMATCH)
+    assert world.boot().verdict() == (Sync.HELD, Reason.DIGEST_MISMATCH)
     assert fetches(world) == 0
     assert world.runs_live("prod") == 1
 
@@ -243,14 +221,14 @@ def test_bytes_that_failed_are_not_tried_again(world: FakeWorld, failed: Process
 def test_bytes_that_failed_are_tried_again_when_the_operator_says_so(world: FakeWorld, failed: Process) -> None:
     world.ci.build(2)
     world.retry("prod")
-    assert verdict(failed) == SYNCED
+    assert failed.verdict() == SYNCED
     assert fetches(world) == 1
     assert world.runs_live("prod") == 2
 
 
 def test_bytes_that_failed_are_tried_again_when_the_declaration_changes(world: FakeWorld, failed: Process) -> None:
     world.merge({"prod.yaml": world.file("prod", 3)})
-    assert verdict(failed) == SYNCED
+    assert failed.verdict() == SYNCED
     assert world.runs_live("prod") == 3
 
 
@@ -273,8 +251,8 @@ def test_a_refusal_is_recorded_once_and_not_at_every_pass(world: FakeWorld, proc
     process.round()
     entries, writes = len(world.store.memory.entries), world.writes.copy()
     for _ in range(3):
-        assert verdict(process) == MISSING
-    assert verdict(world.boot()) == MISSING
+        assert process.verdict() == MISSING
+    assert world.boot().verdict() == MISSING
     assert len(world.store.memory.entries) == entries
     assert world.writes["store"] == writes["store"] + 1  # the new process took its lease
 
@@ -302,4 +280,4 @@ def test_a_hand_laid_on_before_there_is_a_branch_breaks_no_pass() -> None:
     world.store.save_hand(PROD, OperatorHand(suspended=True, by="ops"), "suspend", world.clock.now())
     process.round()
     world.merge({"prod.yaml": world.file("prod", 1)})
-    assert verdict(process) == (Sync.HELD, Reason.SUSPENDED)
+    assert process.verdict() == (Sync.HELD, Reason.SUSPENDED)

@@ -15,8 +15,8 @@ from reconciler.bounds import Bounds
 from reconciler.catalog import Catalog
 from reconciler.core.declare import ApprovalSpec
 from reconciler.core.provenance import Provenance
-from reconciler.errors import ReconcilerError
-from reconciler.model import CommitId, EnvironmentName, OperatorHand, Status
+from reconciler.errors import Reason, ReconcilerError
+from reconciler.model import CommitId, EnvironmentName, OperatorHand, Status, Sync
 from reconciler.pipeline import World
 from reconciler.runner import Result, Runner
 from reconciler.tracker import Tracker
@@ -216,6 +216,11 @@ class Process:
         if result.failures:
             self.due.add(environment)
         return result.status
+
+    def verdict(self, name: str = "prod") -> tuple[Sync, Reason | None]:
+        """A round, and how one environment stands then; it gets a pass in any case."""
+        status = self.round().get(name) or self.run(name)
+        return status.sync, status.reason
 
     def everything(self) -> list[EnvironmentName]:
         """Every environment that the daemon's timers would come to."""

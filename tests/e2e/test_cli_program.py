@@ -1,0 +1,238 @@
+"""The program as a process: what it imports, how it starts, stops and fails, and what it leaves to the terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reconciler import __version__
+from reconciler.cli.app import COMMANDS
+from tests.cliworld import CliWorld, cli, program, start
+from tests.site import eventually
+
+HEAVY = (
+    "sqlalchemy",
+    "alembic",
+    "requests",
+    "structlog",
+    "watchfiles",
+    "rich.table",
+    "rich.console",
+    "reconciler.wiring",
+)
+
+
+def imported(*arguments: str, cwd: Path) -> set[str]:
+    """The heavy modules that a command imports."""
+    code = (
+        "import sys, runpy\n"
+        f"sys.argv = ['reconciler', *{list(arguments)!r}]\n"
+        "try: runpy.run_module('reconciler', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        f"print('HEAVY', *[name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["get", "--help"], ["demo", "--help"], ["validate"]], ids=" ".join)
+def test_help_and_validate_import_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
+    (tmp_path / "environments").mkdir()
+    assert imported(*arguments, cwd=tmp_path) == set()
+
+
+def test_the_probe_for_heavy_modules_finds_them(tmp_path: Path) -> None:
+    assert "reconciler.wiring" in imported("get", cwd=tmp_path)
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_has_help(command: str) -> None:
+    result = cli(command, "--help")
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"Usage: reconciler {command} ")
+
+
+def test_help_lists_every_command_in_a_group_on_one_line() -> None:
+    out = cli("--help").stdout
+    for command, place in COMMANDS.items():
+        (line,) = [line for line in out.splitlines() if line.startswith(f"  {command} ")]
+        assert not line.endswith("..."), line
+        assert f"\n{place.group}:\n" in out
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["version"]], ids=" ".join)
+def test_version(arguments: list[str]) -> None:
+    assert cli(*arguments).stdout == f"reconciler {__version__}\n"
+
+
+def test_a_misspelt_command_gets_the_closest_one() -> None:
+    result = program("reconcle")
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert "Did you mean 'reconcile'" in result.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script_that_asks_the_program(shell: str) -> None:
+    assert "_RECONCILER_COMPLETE" in cli("completion", shell).stdout
+    assert cli("completion", "tcsh").exit_code == 2
+
+
+def test_completion_knows_commands_and_environments(tmp_path: Path) -> None:
+    world = CliWorld(tmp_path)
+    world.site.publish(101)
+    world.site.declare("staging", 101)
+    world("reconcile")
+
+    def completed(words: str) -> list[str]:
+        variables = {"_RECONCILER_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        result = program(**variables, RECONCILER_CONFIG=str(world.site.settings_file))
+        assert (result.returncode, result.stderr) == (0, "")
+        return result.stdout.split()
+
+    assert completed("reconciler val") == ["validate"]
+    assert completed("reconciler why sta") == ["staging"]
+    assert completed("reconciler why x") == []
+
+
+def test_output_into_a_closed_pipe_ends_without_a_traceback(tmp_path: Path) -> None:
+    with start("schema") as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
+
+
+def test_a_terminal_without_unicode_gets_ascii(tmp_path: Path) -> None:
+    world = CliWorld(tmp_path)
+    world.site.declare("dev", 999)
+    world("reconcile")
+    result = program("-c", str(world.site.settings_file), "get", PYTHONIOENCODING="ascii")
+    assert result.stdout.splitlines()[1].split()[1:4] == ["-", "->", "999"]
+    result = program("-c", str(world.site.settings_file), "why", "dev", PYTHONIOENCODING="ascii")
+    assert (result.returncode, result.stderr.count("Traceback")) == (3, 0)
+    assert "x   provenance   HELD" in result.stdout
+
+
+def on_a_terminal(*arguments: str, **variables: str) -> str:
+    """What the program writes to a terminal."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "RECONCILER_CONFIG": "", **variables}
+    with subprocess.Popen([sys.executable, "-m", "reconciler", *arguments], stdout=theirs, env=environment):
+        os.close(theirs)
+        out = b""
+        with contextlib.suppress(OSError):
+            while chunk := os.read(ours, 4096):
+                out += chunk
+    os.close(ours)
+    return out.decode()
+
+
+def test_colour_is_for_terminals_whose_user_wants_it(tmp_path: Path) -> None:
+    world = CliWorld(tmp_path)
+    world.site.declare("dev", 999)
+    world("reconcile")
+    for command in ("get", "why"):
+        arguments = ("-c", str(world.site.settings_file), command, "dev")
+        assert "\x1b[" in on_a_terminal(*arguments, NO_COLOR="")
+        assert "\x1b" not in on_a_terminal(*arguments, NO_COLOR="1")
+        assert "\x1b" not in on_a_terminal(*arguments, NO_COLOR="", TERM="dumb")
+        assert "\x1b" not in program(*arguments, NO_COLOR="", FORCE_COLOR="").stdout
+
+
+# --- the daemon ----------------------------------------------------------------------------------
+
+
+def lines(log: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def test_the_daemon_logs_a_change_of_state_once_and_stops_when_told(tmp_path: Path) -> None:
+    world = CliWorld(tmp_path, log_format="json", drift_seconds=0.1)
+    world.site.configure(repository={"url": f"file://{world.site.git.origin}", "poll_seconds": 0.1})
+    world.site.publish(101)
+    world.site.declare("dev", 101)
+    world.site.declare("prod", 999)
+    log = tmp_path / "daemon.log"
+    with world.site.daemon() as process:
+        eventually(lambda: log.exists() and len(log.read_text().splitlines()) >= 3)
+        assert world("wait", "dev", "--for", "run=101").exit_code == 0
+        world.site.push("dev", 102)
+        assert world("wait", "dev", "--for", "Held").exit_code == 0
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    started, *changes, stopped = lines(log)
+    assert (started["event"], started["branch"], stopped["event"]) == ("started", "main", "stopped")
+    assert sorted((line["environment"], line["sync"]) for line in changes) == [
+        ("dev", "Held"),
+        ("dev", "Synced"),
+        ("prod", "Held"),
+    ]
+    assert set(changes[0]) == {
+        "event", "level", "timestamp", "environment", "commit", "run_id", "live", "sync", "health", "reason", "message",
+    }  # fmt: skip
+
+
+def test_no_credentials_of_the_repository_s_url_reach_the_log_or_a_message(tmp_path: Path) -> None:
+    world = CliWorld(tmp_path)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://deployer:hunter2@127.0.0.1:{unused.getsockname()[1]}/acme.git"
+        world.site.configure(repository={"url": url, "poll_seconds": 0.1})
+        log = tmp_path / "daemon.log"
+        with world.site.daemon():
+            eventually(lambda: log.exists() and "no look" in log.read_text())
+        result = world("check")
+        assert world("reconcile").exit_code == 1
+    assert "http://127.0.0.1" in log.read_text()
+    assert "hunter2" not in log.read_text() + result.stdout + result.stderr + world("reconcile").stderr
+
+
+def test_trouble_with_the_repository_is_logged_once_and_so_is_its_end(tmp_path: Path) -> None:
+    world = CliWorld(tmp_path, log_format="json")
+    world.site.configure(repository={"url": str(world.site.git.origin), "poll_seconds": 0.1})
+    gone = world.site.git.origin.with_name("gone")
+    world.site.git.origin.rename(gone)
+    log = tmp_path / "daemon.log"
+    with world.site.daemon() as process:
+        eventually(lambda: log.exists() and "no look" in log.read_text())
+        assert process.poll() is None
+        gone.rename(world.site.git.origin)
+        eventually(lambda: "repository is back" in log.read_text())
+    assert [line["event"] for line in lines(log)] == ["started", "no look", "repository is back", "stopped"]
+
+
+def test_a_pass_that_hangs_does_not_hold_up_a_stop(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        source = {"type": "http", "url": f"http://127.0.0.1:{silent.getsockname()[1]}/runs"}
+        provenance = {"repositories": ["*"], "workflows": ["*"]}
+        world = CliWorld(tmp_path, stop_seconds=0.2, sources={"ci": {**source, "provenance": provenance}})
+        world.site.declare("dev", 101)
+        with start("-c", str(world.site.settings_file), "run") as process:
+            with silent.accept()[0]:
+                process.send_signal(signal.SIGTERM)
+                _, log = process.communicate(timeout=15)
+        assert process.returncode == 1
+        assert "a pass did not end in time; leaving it" in log
+        assert "Traceback" not in log
+
+
+def test_the_log_s_lines_are_its_own(tmp_path: Path) -> None:
+    world = CliWorld(tmp_path)
+    evil = "x: 'a'\n" + 'y: "\\e[31m\\n2026 [info] state changed"\n'
+    world.site.git.direct_push(world.site.engineer, "environments/dev.yaml", evil)
+    log = tmp_path / "daemon.log"
+    with world.site.daemon():
+        eventually(lambda: log.exists() and "InvalidDeclaration" in log.read_text())
+    text = log.read_text()
+    assert "\x1b" not in text
+    assert len(text.splitlines()) == 3
