@@ -128,17 +128,22 @@ class Catalog:
     def _read(
         self, named: Mapping[EnvironmentName, tuple[str, TreeEntry | None]]
     ) -> dict[EnvironmentName, tuple[str, Reading | None]]:
-        wanted = [entry.blob for _, entry in named.values() if entry and entry.mode in _REGULAR]
+        wanted = [entry.blob for _, entry in named.values() if entry and is_regular(entry)]
         contents = self._repository.read_blobs(wanted, MAX_BYTES)
         return {
             name: (path, read_entry(path, entry, contents) if entry else None) for name, (path, entry) in named.items()
         }
 
 
+def is_regular(entry: TreeEntry) -> bool:
+    """Whether a path is a file: what else a tree may hold (links, submodules) is never followed or read."""
+    return entry.mode in _REGULAR
+
+
 def read_entry(path: str, entry: TreeEntry, contents: Mapping[BlobId, bytes | None]) -> Reading:
     """One path of a commit as a reading; what is not a regular, small file is a problem of that file."""
     file = f"{FOLDER}/{path}"
-    if entry.mode not in _REGULAR:
+    if not is_regular(entry):
         found = _KINDS.get(entry.mode, f"an entry of mode {entry.mode}")
         return Reading(file, NO_DIGEST, None, (Problem(file, 1, 1, "", found, "a regular file"),))
     data = contents.get(entry.blob)

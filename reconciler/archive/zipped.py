@@ -60,10 +60,7 @@ class _Member:
     size: int
     offset: int
     attributes: int
-
-    @property
-    def folder(self) -> bool:
-        return self.raw_name.endswith(b"/")
+    folder: bool
 
 
 def entries(file: BinaryIO, bounds: Bounds) -> Iterator[Entry]:
@@ -86,7 +83,8 @@ def entries(file: BinaryIO, bounds: Bounds) -> Iterator[Entry]:
         yield Entry(member.name, member.folder, modes[position], member.size, chunks)
         for _ in chunks:
             pass  # what the caller left: its lies are found all the same, and the next header is reached
-        _descriptor(file, member, room)
+        if room:
+            _descriptor(file, member, room)
 
 
 def _directory(file: BinaryIO, bounds: Bounds) -> tuple[list[_Member], int]:
@@ -172,7 +170,7 @@ def _member(data: bytes, at: int) -> tuple[_Member, int]:
         refuse("is encrypted", name)
     if flags & ~_KNOWN_FLAGS or method not in (_STORED, _DEFLATED) or disk:
         refuse(f"uses a feature that is not known here (flags {flags:#06x}, method {method}, disk {disk})", name)
-    return _Member(name, raw_name, flags, method, crc, packed, size, offset, attributes), end
+    return _Member(name, raw_name, flags, method, crc, packed, size, offset, attributes, raw_name.endswith(b"/")), end
 
 
 def _name(raw: bytes, flags: int) -> str:
@@ -249,8 +247,6 @@ def _local_header(file: BinaryIO, member: _Member, following: int) -> int:
 
 def _descriptor(file: BinaryIO, member: _Member, room: int) -> None:
     """The sizes behind an entry whose writer could not go back: with or without signature, short or zip64."""
-    if not room:
-        return
     data = read_exactly(file, room, "an entry")
     if room in (16, 24):
         if not data.startswith(b"PK\x07\x08"):

@@ -1,6 +1,6 @@
 """What the daemon needs, looked at one by one: each either is there, or comes with what to do about it.
 
-Changes nothing: whether a folder can be written is asked, not tried.
+Looks only: whether a folder can be written is asked, not tried, and no store is made.
 """
 
 from __future__ import annotations

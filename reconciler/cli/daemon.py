@@ -127,13 +127,16 @@ def _named(system: System, environments: Sequence[str]) -> list[EnvironmentName]
 
 def _pass(system: System, names: Sequence[EnvironmentName]) -> list[Status]:
     """One pass for each, several at once; in the order of the names."""
+    import traceback
     from concurrent.futures import ThreadPoolExecutor
 
     from reconciler.cli.render import note
 
     def report(status: Status, _: Status | None, problem: Exception | None) -> None:
         if problem is not None:
-            note(f"unexpected {type(problem).__name__} in {status.environment}: please report it")
+            note(f"unexpected error in {status.environment}:")
+            for line in "".join(traceback.format_exception(problem)).splitlines():
+                note(f"  {line}")
 
     runner = system.runner(report)
     with ThreadPoolExecutor(system.settings.workers) as pool:

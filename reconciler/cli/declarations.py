@@ -12,6 +12,7 @@ from reconciler.cli.options import EnvironmentArgument, Output, OutputOption, se
 
 if TYPE_CHECKING:
     from reconciler.cli.validation import Findings
+    from reconciler.model import Run
     from reconciler.settings import Settings
 
 
@@ -120,8 +121,6 @@ def publish(
     """
     from reconciler import wiring
     from reconciler.bounds import Bounds
-    from reconciler.cli import documents
-    from reconciler.cli.render import note, say
     from reconciler.clock import SystemClock
     from reconciler.model import Run, RunId
     from reconciler.publish import publish as store_run
@@ -144,6 +143,13 @@ def publish(
         artifacts=(),
     )
     run = store_run(folder, facts, files, wiring.silent, settings.bounds if settings else Bounds())
+
+    _tell(run, folder, output)
+
+
+def _tell(run: Run, folder: Path, output: Output) -> None:
+    from reconciler.cli import documents
+    from reconciler.cli.render import note, say
 
     def table() -> None:
         for artifact in run.artifacts:

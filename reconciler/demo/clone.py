@@ -11,7 +11,7 @@ import os
 import shlex
 from pathlib import Path
 
-from reconciler.core.declare import FOLDER, read, with_artifact
+from reconciler.core.declare import FOLDER, Declaration, read, with_artifact
 from reconciler.demo.folder import DemoFolder, shown
 from reconciler.demo.people import Person, cast
 from reconciler.demo.programs import run
@@ -90,9 +90,8 @@ class Clone:
 
     def bump(self, environment: EnvironmentName, run_id: RunId, sha256: Digest) -> None:
         """The engineer changes the two lines, and signs the commit."""
-        self.declared(environment)  # says what is wrong with the file, if anything is
         path = self.file(environment)
-        path.write_bytes(with_artifact(path.name, path.read_bytes(), run_id, sha256))
+        path.write_bytes(bumped(path, run_id, sha256))
         self._story.typed("engineer", f"$EDITOR {FOLDER}/{path.name}")
         for line in self._git("diff", "--unified=0").splitlines():
             if line.startswith(("- ", "+ ")):
@@ -150,10 +149,8 @@ class Clone:
             known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
             message = f"there is no environment {environment!r}"
             raise Terminal(Reason.INVALID_SETTINGS, message, f"the demo has {known}")
-        reading = read(path.name, path.read_bytes())
-        if reading.declaration is None:
-            raise Terminal(Reason.INVALID_DECLARATION, "; ".join(map(str, reading.problems)), "mend the file first")
-        return reading.declaration.run_id, reading.declaration.sha256
+        declaration = _declaration(path)
+        return declaration.run_id, declaration.sha256
 
     def ever_declared(self, sha256: Digest) -> bool:
         """Whether some commit of the branch ever named this digest."""
@@ -173,17 +170,34 @@ class Clone:
         return run(("git", *arguments), self._folder.work, _environment())
 
 
-def retarget(data: bytes, path: Path) -> bytes:
-    """A declaration with another target path; every other character kept."""
-    reading = read("", data)
-    assert reading.declaration is not None
-    return data.replace(reading.declaration.target.path.encode(), _scalar(str(path)).encode(), 1)
+def bumped(path: Path, run_id: RunId, sha256: Digest) -> bytes:
+    """An environment file with another run and digest.
+
+    Raises:
+        Terminal: `InvalidDeclaration`: it can't be read as it stands.
+    """
+    _declaration(path)
+    return with_artifact(path.name, path.read_bytes(), run_id, sha256)
+
+
+def retargeted(data: bytes, path: Path) -> bytes:
+    """A valid declaration with another target path; every other character kept."""
+    declaration = read("", data).declaration
+    assert declaration is not None
+    return data.replace(declaration.target.path.encode(), _scalar(str(path)).encode(), 1)
 
 
 def digest(path: Path) -> Digest:
     """The SHA-256 of a file."""
     with path.open("rb") as file:
         return Digest(hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def _declaration(path: Path) -> Declaration:
+    reading = read(str(path), path.read_bytes())
+    if reading.declaration is None:
+        raise Terminal(Reason.INVALID_DECLARATION, "; ".join(map(str, reading.problems)), "mend the file first")
+    return reading.declaration
 
 
 def _scalar(text: str) -> str:

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reconciler.clock import SystemClock
-from reconciler.core.declare import FOLDER, with_artifact
+from reconciler.core.declare import FOLDER
 from reconciler.demo.ci import source_tree
-from reconciler.demo.clone import retarget
+from reconciler.demo.clone import bumped, retargeted
 from reconciler.demo.folder import DemoFolder, faults, shown
 from reconciler.demo.people import make_keys
 from reconciler.demo.process import Process
@@ -76,6 +76,9 @@ def up(folder: DemoFolder) -> None:
         ReconcilerError: What is missing, or did not come about.
     """
     with faults():
+        if not folder.ready:
+            expect_programs()
+            source_tree()  # what is missing is told before anything is made
         folder.claim()
         with folder.exclusive():
             tour = _resume(folder) if folder.ready else _begin(folder)
@@ -125,8 +128,6 @@ def _begin(folder: DemoFolder) -> Tour:
 
 def _make(folder: DemoFolder) -> None:
     """Everything that must be there before the daemon can start."""
-    expect_programs()
-    source = source_tree()
     _stop(folder, Story())
     folder.clear()
     folder.settings.write_text(_SETTINGS)
@@ -137,26 +138,27 @@ def _make(folder: DemoFolder) -> None:
     tour.ci.build(RUNS)
     tour.story.headline("The engineer declares what runs where; the reviewer lets it in:")
     tour.clone.create()
-    tour.clone.declare({name: _declaration(tour, source, name, run_id) for name, run_id in DECLARED.items()})
+    tour.clone.declare({name: _declaration(tour, name, run_id) for name, run_id in DECLARED.items()})
     tour.clone.merge(FOLDER)
     tour.clone.push("reviewer")
 
 
-def _declaration(tour: Tour, source: Path, name: EnvironmentName, run_id: RunId) -> bytes:
+def _declaration(tour: Tour, name: EnvironmentName, run_id: RunId) -> bytes:
     """This project's own environment file, aimed at the demo's folder and at a run that was really built."""
-    file = source / FOLDER / f"{name}.yaml"
+    file = source_tree() / FOLDER / f"{name}.yaml"
     artifact = tour.ci.artifact(run_id)
     assert artifact.sha256 is not None
-    return retarget(with_artifact(str(file), file.read_bytes(), run_id, artifact.sha256), tour.folder.target(name))
+    return retargeted(bumped(file, run_id, artifact.sha256), tour.folder.target(name))
 
 
 def _stop(folder: DemoFolder, story: Story) -> None:
     process = Process(folder, SystemClock())
-    if process.stop():
-        story.says("Stopped the daemon.")
+    running = process.stop()
     if process.pid() is not None:
         message = f"the daemon, process {process.pid()}, can't be ended"
         raise Terminal(Reason.INTERNAL_ERROR, message, "end it by hand, then `reconciler demo down` again")
+    if running:
+        story.says("Stopped the daemon.")
 
 
 def _what_next(tour: Tour) -> None:

@@ -6,7 +6,7 @@ asked of CI on behalf of a declaration that nobody approved.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from reconciler.catalog import Declared as DeclaredFile
 from reconciler.core.approve import Approval, Evidence, Judge, Step
@@ -142,8 +142,7 @@ class Gates:
         with gate(Gate.APPROVAL):
             judge = Judge(self._file.environment, self._world.newcomer)
             self._begin(judge)
-            for change in self.changes:
-                step = Step(change.commit, reading_of(self._world, self._file, change.after))
+            for step in self._steps():
                 judge.take(step, self._evidence(step) if judge.asks_for(step) else None)
             result, approval = judge.verdict(reading, now)
         if approval is None:
@@ -185,6 +184,22 @@ class Gates:
             judge.begin_at(home.accepted, home.reading)
         elif baseline and (reading := reading_at(self._world, self._file, baseline)) and reading.declaration:
             judge.begin_at(self._trusted(baseline, reading, reading.declaration), reading)
+
+    def _steps(self) -> Iterator[Step]:
+        """Every change, and whatever came in between from the side.
+
+        A merge whose sides are swapped puts the first-parent history on another line, on which the file may
+        stand differently than after the change before. Nobody approved that difference: it is a step of its own,
+        of a commit that no request merged.
+        """
+        before = self._home.reading.digest if self._home and self._home.reading else None
+        for change in self.changes:
+            parent = reading_of(self._world, self._file, change.before)
+            if (parent.digest if parent else None) != before and change.parent is not None and before is not None:
+                yield Step(change.parent, parent)
+            after = reading_of(self._world, self._file, change.after)
+            before = after.digest if after else None
+            yield Step(change.commit, after)
 
     def _trusted(self, baseline: CommitId, reading: Reading, declaration: Declaration) -> Accepted:
         return Accepted(

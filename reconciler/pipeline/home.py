@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from reconciler.catalog import Declared as DeclaredFile
-from reconciler.catalog import read_entry
+from reconciler.catalog import is_regular, read_entry
 from reconciler.core.declare import Declaration, Reading
 from reconciler.core.yamltree import MAX_BYTES
 from reconciler.errors import PolicyDenied, Reason
@@ -89,7 +89,8 @@ def reading_of(world: World, file: DeclaredFile, entry: TreeEntry | None) -> Rea
     """The environment's file as one tree holds it; None when absent there."""
     if entry is None:
         return None
-    return read_entry(file.path, entry, world.repository.read_blobs([entry.blob], MAX_BYTES))
+    contents = world.repository.read_blobs([entry.blob], MAX_BYTES) if is_regular(entry) else {}
+    return read_entry(file.path, entry, contents)
 
 
 def _accepted_reading(world: World, file: DeclaredFile, accepted: Accepted) -> Reading | None:

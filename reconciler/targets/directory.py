@@ -42,7 +42,7 @@ from reconciler.targets.layout import (
     normal_roots,
     not_allowed,
 )
-from reconciler.targets.survey import Survey, drift, look, observation
+from reconciler.targets.survey import Survey, drift, drift_around, look, observation
 
 
 class Options(BaseModel):
@@ -134,7 +134,9 @@ class DirectoryTarget:
                 _accept(turn, found, approval, token)
                 self._switch(folder, turn, found, release)
                 installer.prune(release, self._keep)
-                return self._observe(folder)
+                # Not compared once more: `provide` just compared every path, under this same turn.
+                found = look(folder, self._place, self._environment)
+                return observation(found, drift_around(found, self._unpack))
 
     def accept(self, approval: Approval, token: int) -> None:
         """See `ports.Target`."""

@@ -130,7 +130,7 @@ class Comparison:
             self._differs(path, DriftKind.MODE, item.mode, mode)
 
     def _check_content(self, folder: Folder, name: str, item: Item, found: os.stat_result) -> None:
-        stamped = item._replace(mtime_ns=found.st_mtime_ns, ctime_ns=found.st_ctime_ns, inode=found.st_ino)
+        stamped = Item(*item[:5], found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
         self.seen.append(stamped)
         if found.st_size != item.size:
             self._differs(item.path, DriftKind.CONTENT, f"{item.size} bytes", f"{found.st_size} bytes")

@@ -25,6 +25,8 @@ HEAD_BYTES = 64 * 1024
 
 _CHECK_BYTES = 64
 _START, _MIDDLE, _ROWS = b'{"check":"', b'","head":', b',\n"rows":'
+_NO_ROWS = b"[]"
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
 
 
 class Damaged(Exception):
@@ -102,7 +104,7 @@ def encode_accepted(approval: Approval, token: int) -> bytes:
         "accepted_at": approval.judged_at.isoformat(),
         "token": token,
     }
-    return _seal(head, b"[]")
+    return _seal(head, _NO_ROWS)
 
 
 def decode_accepted(data: bytes) -> Accepted:
@@ -111,7 +113,9 @@ def decode_accepted(data: bytes) -> Accepted:
     Raises:
         Damaged: It is not whole.
     """
-    head, _ = _unseal(data)
+    head, rows = _unseal(data)
+    if rows != _NO_ROWS:
+        raise Damaged("something was added to it")
     with _shape():
         return Accepted(
             environment=EnvironmentName(str(head["environment"])),
@@ -140,7 +144,7 @@ def same(accepted: Accepted | None, approval: Approval) -> bool:
 
 
 def _dump(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+    return _COMPACT.encode(value).encode()
 
 
 def _seal(head: Mapping[str, object], rows: bytes) -> bytes:
@@ -154,7 +158,8 @@ def _unseal(data: bytes) -> tuple[dict[str, Any], bytes]:
     body_at = len(_START) + _CHECK_BYTES + len(_MIDDLE)
     line, found, rows = data.partition(_ROWS)
     check, body = line[len(_START) : len(_START) + _CHECK_BYTES], line[body_at:]
-    if not found or hashlib.sha256(body).hexdigest().encode() != check:
+    frame = _START + check + _MIDDLE
+    if not found or not line.startswith(frame) or hashlib.sha256(body).hexdigest().encode() != check:
         raise Damaged("its head is not what was written")
     with _shape():
         head = json.loads(body)

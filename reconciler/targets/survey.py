@@ -102,18 +102,23 @@ def observation(found: Survey, drift: tuple[Drift, ...]) -> Observation:
 
 
 def drift(target: Folder, found: Survey, unpack: str) -> tuple[Drift, ...]:
-    """In which ways the target is not as we put it: the link, the records, and the live release path by path."""
-    live, link = found.live, found.link
+    """In which ways the target is not as we put it: all around the live release, and that path by path."""
+    around = drift_around(found, unpack)
+    if found.live is None:
+        return around
+    return (*around, *compare(target, found.live, found.head(found.live), trust_times=True))
+
+
+def drift_around(found: Survey, unpack: str) -> tuple[Drift, ...]:
+    """The same without a look into the live release: the link, the records, the way of unpacking."""
+    link, head = found.link, found.head(found.live)
     differences = list(found.accepted_drift)
     if (link is None and found.ours) or (link is not None and not link.sound):
         shown = link.found if link else "nothing"
         differences.append(Drift(CURRENT, DriftKind.LINK, f"a relative link into {RELEASES}/", shown))
-    if live is None:
-        return tuple(differences)
-    head = found.head(live)
     if head is not None and head.unpack != unpack:
         differences.append(Drift(".", DriftKind.KIND, f"unpack: {unpack}", f"unpack: {head.unpack}"))
-    return (*differences, *compare(target, live, head, trust_times=True))
+    return tuple(differences)
 
 
 def compare(target: Folder, release: ReleaseId, head: Head | None, *, trust_times: bool) -> tuple[Drift, ...]:

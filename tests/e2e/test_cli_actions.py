@@ -81,7 +81,7 @@ def test_reconcile_beside_a_daemon_is_refused_with_the_holder(world: CliWorld) -
     [
         ("repositry: {}\n", ":2:1: repositry"),
         ("workers: [\n", ":3:1: "),
-        ("workers: many\n", ":2:10: workers"),
+        ("workers: many\n", ":2:1: workers"),
         ("forge: {type: gitlab}\n", "forge: no forge of type 'gitlab'"),
     ],
     ids=["an unknown key", "no YAML", "a value of the wrong kind", "an adapter that nobody installed"],

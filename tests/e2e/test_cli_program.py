@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 
 from reconciler import __version__
 from reconciler.cli.app import COMMANDS
+from reconciler.cli.exits import ExitCode
 from tests.cliworld import CliWorld, cli, program, start
 from tests.site import eventually
 
@@ -94,8 +96,12 @@ def test_completion_knows_commands_and_environments(tmp_path: Path) -> None:
     world("reconcile")
 
     def completed(words: str) -> list[str]:
-        variables = {"_RECONCILER_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
-        result = program(**variables, RECONCILER_CONFIG=str(world.site.settings_file))
+        result = program(
+            _RECONCILER_COMPLETE="complete_bash",
+            COMP_WORDS=words,
+            COMP_CWORD=str(words.count(" ")),
+            RECONCILER_CONFIG=str(world.site.settings_file),
+        )
         assert (result.returncode, result.stderr) == (0, "")
         return result.stdout.split()
 
@@ -217,10 +223,9 @@ def test_a_pass_that_hangs_does_not_hold_up_a_stop(tmp_path: Path) -> None:
         provenance = {"repositories": ["*"], "workflows": ["*"]}
         world = CliWorld(tmp_path, stop_seconds=0.2, sources={"ci": {**source, "provenance": provenance}})
         world.site.declare("dev", 101)
-        with start("-c", str(world.site.settings_file), "run") as process:
-            with silent.accept()[0]:
-                process.send_signal(signal.SIGTERM)
-                _, log = process.communicate(timeout=15)
+        with start("-c", str(world.site.settings_file), "run") as process, silent.accept()[0]:
+            process.send_signal(signal.SIGTERM)
+            _, log = process.communicate(timeout=15)
         assert process.returncode == 1
         assert "a pass did not end in time; leaving it" in log
         assert "Traceback" not in log
@@ -236,3 +241,12 @@ def test_the_log_s_lines_are_its_own(tmp_path: Path) -> None:
     text = log.read_text()
     assert "\x1b" not in text
     assert len(text.splitlines()) == 3
+
+
+def test_every_command_exit_code_and_kind_is_documented() -> None:
+    root = Path(__file__).parents[2]
+    text = (root / "docs" / "cli.md").read_text()
+    assert [name for name in COMMANDS if f"`{name}" not in text] == []
+    assert [code for code in ExitCode if f"\n| {int(code)} | " not in text] == []
+    source = "".join(file.read_text() for file in (root / "reconciler" / "cli").glob("*.py"))
+    assert [kind for kind in re.findall(r'kind\(\s*"(\w+)"', source) if f"`{kind}`" not in text] == []

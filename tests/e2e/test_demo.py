@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,12 +31,12 @@ class Reader:
         self.demo = home / ".demo"
         foreign = {"RECONCILER_STATE": str(home / "elsewhere"), "RECONCILER_REPOSITORY__BRANCH": "other"}
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("RECONCILER_", "GIT_"))}
-        self._demo_shell = {**kept, **foreign, "NO_COLOR": "1"}
+        self.demo_shell = {**kept, **foreign, "NO_COLOR": "1"}
         self._shell = {**kept, "NO_COLOR": "1", "RECONCILER_CONFIG": str(self.demo / "reconciler.yaml")}
 
     def types(self, *words: str, code: int = 0) -> str:
         """Type a command; returns what it says on stdout."""
-        shell = self._demo_shell if words[0] == "demo" else self._shell
+        shell = self.demo_shell if words[0] == "demo" else self._shell
         argv = (sys.executable, "-P", "-m", "reconciler", *words)
         done = subprocess.run(argv, cwd=self.home, env=shell, capture_output=True, text=True, timeout=120)
         assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -197,4 +198,18 @@ def test_a_folder_that_is_no_demo_is_neither_used_nor_removed(reader: Reader) ->
 def test_a_step_without_a_demo_says_how_to_start_one(reader: Reader) -> None:
     reader.types("demo", "merge", code=2)
     assert "reconciler demo up" in reader.complaint
+    assert list(reader.home.iterdir()) == []
+
+
+def test_what_is_missing_is_told_before_anything_is_made(
+    reader: Reader, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    programs = tmp_path_factory.mktemp("bin")
+    git = shutil.which("git")
+    assert git
+    (programs / "git").symlink_to(git)
+    reader.demo_shell["PATH"] = str(programs)
+    reader.types("demo", "up", code=2)
+    assert "ssh-keygen" in reader.complaint
+    assert "apt-get install openssh-client" in reader.complaint
     assert list(reader.home.iterdir()) == []
