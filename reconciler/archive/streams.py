@@ -102,8 +102,6 @@ def _check_frame(file: BinaryIO) -> None:
         at = zstandard.frame_header_size(head)
     except zstandard.ZstdError as error:
         refuse(f"has a malformed zstd header ({error})")
-    if parameters.window_size > ZSTD_WINDOW:
-        refuse(f"asks for {parameters.window_size} bytes of memory, more than {ZSTD_WINDOW}")
     last = False
     while not last:
         file.seek(at)

@@ -97,6 +97,8 @@ class Pass:
         if action is Action.NONE:
             return self._converged(home, gates, approval)
         self._not_failed_before()
+        if action is not Action.DEPLOY:
+            gates.judged_before()
         if action is Action.ACCEPT:
             return self._effect(action, home, gates, approval, lambda token: _accept(home.target, approval, token))
         if action is Action.DEPLOY:
@@ -172,8 +174,7 @@ class Pass:
 
     def _converged(self, home: Home, gates: Gates, approval: Approval) -> Status:
         """Nothing was due; remembered only when that is news."""
-        for name in (Gate.PROVENANCE, Gate.CUSTODY):
-            gates.passed(name, "judged when it was deployed")
+        gates.judged_before()
         gates.passed(Gate.TARGET, f"{home.observed.live.id if home.observed.live else 'nothing'} at {home.path}")
         status = self._settled(home, gates, approval)
         before = self._previous
@@ -209,6 +210,7 @@ class Pass:
         if decide(approval, home.observed) is not Action.REPAIR:
             return
         gates = Gates(self._world, self._file, home)
+        gates.judged_before()
         try:
             self._install(Action.REPAIR, home, gates, declaration, approval, lambda: gates.provenance(declaration))
         except Held:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from reconciler.archive import entries
 from reconciler.bounds import Bounds
@@ -249,6 +250,12 @@ def _zip64() -> bytes:
     return buffer.getvalue()
 
 
+def _zst_with_window(log: int) -> bytes:
+    parameters = zstandard.ZstdCompressionParameters(window_log=log)
+    codec = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    return codec.compress(tar_of({"a": b"1"})) + codec.flush()
+
+
 FORMATS = {
     "zip": zip_of({"a": b"content" * 20, "d/b": b"more"}),
     "zip with zip64 fields": _zip64(),
@@ -289,7 +296,7 @@ def test_a_flipped_byte_gives_a_refusal_or_a_sound_reading_and_never_a_crash(dat
         pytest.param(zst(tar_of({"a": b"1"})) + zst(tar_of({"b": b"2"})), id="two zstd frames"),
         pytest.param(zst(tar_of({"a": b"1"})) + b"junk", id="junk behind zstd"),
         pytest.param(zst(tar_of({"a": b"1"})) + b"\x50\x2a\x4d\x18\0\0\0\0", id="a skippable zstd frame behind"),
-        pytest.param(b"\x28\xb5\x2f\xfd\x00\xf8" + b"\x01\0\0", id="a zstd frame that asks for a window of 2 TiB"),
+        pytest.param(_zst_with_window(28), id="a zstd frame that asks for 256 MiB of memory"),
         pytest.param(b"\x28\xb5\x2f\xfd", id="the zstd magic alone"),
         pytest.param(b"\x1f\x8b", id="the gzip magic alone"),
         pytest.param(gz(gz(tar_of({"a": b"1"}))), id="gzip in gzip"),
@@ -338,6 +345,10 @@ def test_a_bomb_of_padding_takes_neither_memory_nor_time(packed: Callable[[bytes
     finally:
         tracemalloc.stop()
     assert peak < 16_000_000
+
+
+def test_a_zstd_frame_may_ask_for_as_much_memory_as_zstd_gives_by_itself() -> None:
+    assert read_all(_zst_with_window(27)) == {"a": b"1"}
 
 
 def test_a_refusal_names_the_entry_without_its_tricks() -> None:

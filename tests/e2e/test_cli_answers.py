@@ -167,19 +167,23 @@ def test_before_the_first_look_nothing_is_known_and_nothing_is_made(tmp_path: Pa
     assert not (tmp_path / "state").exists()
 
 
-def test_watching_prints_a_row_for_each_change_until_interrupted(tmp_path: Path) -> None:
+def test_watching_prints_what_changes_and_nothing_else_until_interrupted(tmp_path: Path) -> None:
     world = CliWorld(tmp_path)
     world.site.publish(101)
-    world.site.declare("dev", 101, approval="none")
+    for name in ("dev", "prod"):
+        world.site.declare(name, 101, approval="none")
     world("reconcile")
     with start("-c", str(world.site.settings_file), "get", "-w", "-o", "json") as process:
         assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["sync"] == "Synced"
-        world("suspend", "dev", "--reason", "tests")
-        assert json.loads(process.stdout.readline())["suspension"]["reason"] == "tests"
+        seen = [json.loads(process.stdout.readline()) for _ in range(2)]
+        for name in ("dev", "prod"):
+            world("suspend", name, "--reason", "tests")
+            seen.append(json.loads(process.stdout.readline()))
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (130, "", "")
+    assert [item["name"] for item in seen] == ["dev", "prod", "dev", "prod"]
+    assert [item["suspension"] is None for item in seen] == [True, True, False, False]
 
 
 def test_watching_events_prints_only_new_ones_under_one_title(tmp_path: Path) -> None:

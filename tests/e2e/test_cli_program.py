@@ -14,10 +14,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from structlog import get_logger
+from structlog.testing import capture_logs
 
 from reconciler import __version__
 from reconciler.cli.app import COMMANDS
 from reconciler.cli.exits import ExitCode
+from reconciler.cli.log import Trouble
+from reconciler.errors import Reason, Transient
 from tests.cliworld import CliWorld, cli, program, start
 from tests.site import eventually
 
@@ -215,6 +219,21 @@ def test_trouble_with_the_repository_is_logged_once_and_so_is_its_end(tmp_path: 
         gone.rename(world.site.git.origin)
         eventually(lambda: "repository is back" in log.read_text())
     assert [line["event"] for line in lines(log)] == ["started", "no look", "repository is back", "stopped"]
+
+
+def test_the_same_trouble_is_told_once() -> None:
+    away = Transient(Reason.REPOSITORY_UNAVAILABLE, "no answer")
+    with capture_logs() as told:
+        trouble = Trouble(get_logger())
+        for problem in (None, away, away, KeyError("bug"), KeyError("bug"), None, None, away):
+            trouble.looked(problem)
+    events = [(line["event"], line["log_level"]) for line in told]
+    assert events == [
+        ("no look", "warning"),
+        ("no look: unexpected error", "error"),
+        ("repository is back", "info"),
+        ("no look", "warning"),
+    ]
 
 
 def test_a_pass_that_hangs_does_not_hold_up_a_stop(tmp_path: Path) -> None:

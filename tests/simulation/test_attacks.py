@@ -268,6 +268,24 @@ def test_a_foxtrot_merge_that_drops_the_content_holds(world: FakeWorld, process:
     assert world.runs_live("prod") == 2
 
 
+@pytest.mark.parametrize("between", [False, True], ids=["at once", "behind an approved change of another environment"])
+def test_a_foxtrot_merge_that_drops_the_content_is_not_let_in_by_a_change_of_something_else(
+    world: FakeWorld, process: Process, between: bool
+) -> None:
+    """The approved pull request shows `keep: 3` alone; that run 2 went back to run 1 before it, nobody was shown."""
+    base = world.git.tip
+    ours = world.merge({"prod.yaml": world.file("prod", 2)})
+    process.round()
+    assert base
+    side = world.git.write([base], world.git.edited(base, {"README": b"hello"}))
+    world.git.tip = world.git.write([side, ours], world.git.nodes[side].files)
+    if between:
+        world.merge({"dev.yaml": world.file("dev", 3)})
+    world.merge({"prod.yaml": world.file("prod", 1, keep=3)})
+    process.round()
+    assert world.runs_live("prod") == 2
+
+
 def test_a_foxtrot_merge_rolls_nothing_back_behind_an_approval_of_something_else(
     world: FakeWorld, process: Process
 ) -> None:
