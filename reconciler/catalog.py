@@ -10,16 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reconciler.bounds import Bounds
-from reconciler.core.declare import FOLDER, POLICY, Reading, environment_name, read
+from reconciler.core.declare import POLICY, Reading, environment_name
+from reconciler.core.folder import is_regular, policy_reading, read_entry, rivals
 from reconciler.core.yamltree import MAX_BYTES, Malformed, Problem
 from reconciler.errors import PolicyDenied, Reason
-from reconciler.model import BlobId, CommitId, Digest, EnvironmentName, TreeEntry
+from reconciler.model import CommitId, EnvironmentName, TreeEntry
 from reconciler.ports import Repository
 
-_REGULAR = frozenset({"100644", "100755"})
-_KINDS = {"120000": "a symbolic link", "160000": "a submodule"}
-NO_DIGEST = Digest("0" * 64)
-"""Of a file that has no bytes to judge; equals the digest of no content."""
 _ONE_BY_ONE = 20
 """Up to so many changed paths, each is looked up alone; above, the whole folder is listed once."""
 
@@ -103,7 +100,9 @@ class Catalog:
                 files[name] = (path, reading)
         self._bound(tip, len(files))
         kept = {path: problem for path, problem in (before.misnamed if before else {}).items() if path not in entries}
-        policy = _policy(entries) if POLICY in entries else before.policy if before else None
+        policy = (
+            (policy_reading() if entries[POLICY] else None) if POLICY in entries else before.policy if before else None
+        )
         self._view = view = _View(tip, files, rivals(files), {**kept, **misnamed}, policy)
         return frozenset(readings) | _differences(before, view)
 
@@ -135,43 +134,6 @@ class Catalog:
         }
 
 
-def is_regular(entry: TreeEntry) -> bool:
-    """Whether a path is a file: what else a tree may hold (links, submodules) is never followed or read."""
-    return entry.mode in _REGULAR
-
-
-def read_entry(path: str, entry: TreeEntry, contents: Mapping[BlobId, bytes | None]) -> Reading:
-    """One path of a commit as a reading; what is not a regular, small file is a problem of that file."""
-    file = f"{FOLDER}/{path}"
-    if not is_regular(entry):
-        found = _KINDS.get(entry.mode, f"an entry of mode {entry.mode}")
-        return Reading(file, NO_DIGEST, None, (Problem(file, 1, 1, "", found, "a regular file"),))
-    data = contents.get(entry.blob)
-    if data is None:
-        found = f"more than {MAX_BYTES} bytes"
-        return Reading(file, NO_DIGEST, None, (Problem(file, 1, 1, "", found, f"at most {MAX_BYTES} bytes"),))
-    return read(file, data)
-
-
-def rivals(
-    files: Mapping[EnvironmentName, tuple[str, Reading]],
-) -> dict[EnvironmentName, tuple[EnvironmentName, ...]]:
-    """Environments whose target paths are the same, or one inside another."""
-    places = sorted(
-        (reading.declaration.target.path + "/", name) for name, (_, reading) in files.items() if reading.declaration
-    )
-    found: dict[EnvironmentName, set[EnvironmentName]] = {}
-    outer: list[tuple[str, EnvironmentName]] = []
-    for place, name in places:
-        while outer and not place.startswith(outer[-1][0]):
-            outer.pop()
-        for _, other in outer:
-            found.setdefault(name, set()).add(other)
-            found.setdefault(other, set()).add(name)
-        outer.append((place, name))
-    return {name: tuple(sorted(others)) for name, others in found.items()}
-
-
 def _differences(before: _View | None, after: _View) -> frozenset[EnvironmentName]:
     """Environments that the move concerns although their own file did not change."""
     if before is None:
@@ -180,15 +142,6 @@ def _differences(before: _View | None, after: _View) -> frozenset[EnvironmentNam
         return frozenset(after.files)
     names = {*before.rivals, *after.rivals}
     return frozenset(name for name in names if before.rivals.get(name) != after.rivals.get(name))
-
-
-def _policy(entries: Mapping[str, TreeEntry | None]) -> Reading | None:
-    """A policy that this version can't read is no policy to ignore: every environment holds while it is there."""
-    if entries[POLICY] is None:
-        return None
-    wanted = "no policy file: this version has none, and does not pass over rules that it can't read"
-    problem = Problem(f"{FOLDER}/{POLICY}", 1, 1, "", "a policy file", wanted, "remove it, or upgrade")
-    return Reading(problem.file, NO_DIGEST, None, (problem,))
 
 
 def _by_environment(

@@ -131,11 +131,12 @@ class Daemon:
             self._trouble(error)
 
     def _look(self) -> None:
-        due = self._tracker.look()
+        asked_for = self._runner.asked_for()  # first: what a look found is handed over only once
+        due = self._tracker.look() | asked_for
         self._trouble(None)
         now = self._clock.monotonic()
         with self._changed:
-            for environment in due | self._runner.asked_for():
+            for environment in due:
                 self._due.put(environment, now)
             self._changed.notify()
 

@@ -350,6 +350,8 @@ class Status:
     drift: tuple[Drift, ...] = ()
     request: str = ""
     approvers: tuple[str, ...] = ()
+    target: str = ""
+    """Where it lives; empty while nobody can tell."""
     since: datetime | None = None
     """When sync, health or reason last changed."""
 

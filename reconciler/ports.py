@@ -217,10 +217,14 @@ class Store(Protocol):
         """Take the lease and get its fencing token: larger than any given before."""
         ...
 
-    def raise_token(self, above: int) -> int:
+    def raise_token(self, holder: str, above: int) -> int:
         """For the holder of the lease, when a target has seen a larger token than ours: a still larger one.
 
-        That happens after the store was lost or restored from an old backup.
+        That happens after the store was lost or restored from an old backup. A lease that nobody holds, as in
+        a store that was made anew, is taken.
+
+        Raises:
+            PolicyDenied: `FencedOff`: somebody else holds the lease by now.
         """
         ...
 
@@ -236,8 +240,11 @@ class Store(Protocol):
         """Every environment's status as of its last pass."""
         ...
 
-    def save(self, status: Status, at: datetime) -> None:
-        """Remember a status; adds a transition when sync, health, reason or live changed."""
+    def save(self, status: Status, at: datetime, accepted: Accepted | None = None) -> None:
+        """Remember a status, and what was found accepted; writes nothing when just this is remembered.
+
+        Adds a transition when sync, health, reason or live changed.
+        """
         ...
 
     def accepted(self, environment: EnvironmentName) -> Accepted | None:

@@ -7,7 +7,7 @@ open intents, and how often in a row an environment failed.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from reconciler.catalog import Catalog
@@ -45,34 +45,51 @@ class Runner:
         self._statuses = dict(world.store.statuses())
         self._hands: dict[EnvironmentName, OperatorHand] = dict(world.store.hands())
         self._failures: dict[EnvironmentName, int] = {}
-        self._unfinished: dict[EnvironmentName, tuple[Attempt, ...]] = {}
-        for attempt in world.store.unfinished():
-            known = self._unfinished.get(attempt.environment, ())
-            self._unfinished[attempt.environment] = (*known, attempt)
+        self._unfinished = _by_environment(world.store.unfinished())
+        self._doubtful: set[EnvironmentName] = set()
+        """Environments whose last answer of the store was lost: it may know an intent that we don't."""
 
     def run(self, environment: EnvironmentName) -> Result:
         """One pass. Never raises: whatever goes wrong is the status of this environment alone."""
         file = self._catalog.get(environment)
         with self._lock:
             previous = self._statuses.get(environment)
-            unfinished = self._unfinished.get(environment, ())
         problem: Exception | None = None
         try:
+            unfinished = self._open_intents(environment)
             hand = self._world.store.hand(environment)
             current = Pass(self._world, self._fence, file, previous, hand, unfinished)
             status = current.run()
             self._seen(environment, hand, current.closed_unfinished)
         except ReconcilerError as error:
             status = unrecorded(file, previous, error, self._world.clock.now())
+            self._doubt(environment)
         except Exception as error:  # noqa: BLE001 - a bug in one environment must not stop the others
             problem = error
             status = internal_error(file, previous, error, self._world.clock.now())
+            self._doubt(environment)
         with self._lock:
             self._statuses[environment] = status
             failures = 0 if settled(status) else self._failures.get(environment, 0) + 1
             self._failures[environment] = failures
         self._report(status, previous, problem)
         return Result(status, failures)
+
+    def _open_intents(self, environment: EnvironmentName) -> tuple[Attempt, ...]:
+        """Intents without an outcome: read once, and anew only after an answer of the store was lost."""
+        with self._lock:
+            doubtful = environment in self._doubtful
+        if doubtful:
+            found = _by_environment(self._world.store.unfinished()).get(environment, ())
+            with self._lock:
+                self._unfinished[environment] = found
+                self._doubtful.discard(environment)
+        with self._lock:
+            return self._unfinished.get(environment, ())
+
+    def _doubt(self, environment: EnvironmentName) -> None:
+        with self._lock:
+            self._doubtful.add(environment)
 
     def _seen(self, environment: EnvironmentName, hand: OperatorHand, closed: bool) -> None:
         with self._lock:
@@ -81,11 +98,24 @@ class Runner:
                 self._unfinished.pop(environment, None)
 
     def asked_for(self) -> frozenset[EnvironmentName]:
-        """Environments for which the operator asked something since their last pass."""
+        """Environments that are due whatever Git says: the operator asked something, or an intent is still open.
+
+        None before there is a branch.
+        """
+        if self._catalog.tip is None:
+            return frozenset()
         with self._lock:
-            seen = dict(self._hands)
+            seen, open_ones = dict(self._hands), {name for name, found in self._unfinished.items() if found}
         hands = self._world.store.hands()
-        return frozenset(name for name, hand in hands.items() if seen.get(name, OperatorHand()) != hand)
+        asked = {name for name, hand in hands.items() if seen.get(name, OperatorHand()) != hand}
+        return frozenset(asked | open_ones)
+
+
+def _by_environment(attempts: Iterable[Attempt]) -> dict[EnvironmentName, tuple[Attempt, ...]]:
+    found: dict[EnvironmentName, tuple[Attempt, ...]] = {}
+    for attempt in attempts:
+        found[attempt.environment] = (*found.get(attempt.environment, ()), attempt)
+    return found
 
 
 def settled(status: Status) -> bool:

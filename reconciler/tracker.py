@@ -12,54 +12,65 @@ from reconciler.ports import Repository, Store
 
 
 class Tracker:
-    """Looks at the remote when told to. Not thread-safe."""
+    """Looks at the remote when told to. Not thread-safe.
+
+    What a look found out is kept until it was handed over, so that a fault half-way loses no wake-up.
+    """
 
     def __init__(self, repository: Repository, catalog: Catalog, store: Store) -> None:
         self._repository = repository
         self._catalog = catalog
         self._store = store
         self._accepted: CommitId | None = store.tip()
+        self._doubtful = False
+        """Whether the store may know another tip than we: an answer of it was lost."""
+        self._due: set[EnvironmentName] = set()
+        self._all_due = False
 
     def look(self) -> frozenset[EnvironmentName]:
         """Look once, and return the environments that are due for a pass.
 
         Raises:
-            ReconcilerError: The repository is out of reach; nothing changed.
+            ReconcilerError: The repository or the store is out of reach; nothing is lost.
         """
         tip = self._repository.head()
+        if self._doubtful:
+            self._accepted, self._doubtful = self._store.tip(), False
         if tip is None:
-            return self._lost("the tracked branch is not there")
-        if tip == self._accepted and tip == self._catalog.tip and not self._catalog.rewritten:
-            return frozenset()
-        self._repository.fetch(tip)
-        if self._accepted and not self._repository.is_ancestor(self._accepted, tip):
-            why = f"the tip {tip[:12]} does not descend from {self._accepted[:12]}, the last accepted tip"
-            return self._lost(why, tip)
-        return self._follow(tip)
+            self._lose("the tracked branch is not there", None)
+        elif tip != self._accepted or tip != self._catalog.tip or self._catalog.rewritten:
+            self._repository.fetch(tip)
+            if self._accepted and not self._repository.is_ancestor(self._accepted, tip):
+                why = f"the tip {tip[:12]} does not descend from {self._accepted[:12]}, the last accepted tip"
+                self._lose(why, tip)
+            else:
+                self._follow(tip)
+        return self._hand_over()
 
-    def _follow(self, tip: CommitId) -> frozenset[EnvironmentName]:
-        first = self._catalog.tip is None
-        due = self._catalog.refresh(tip)
-        if self._catalog.rewritten:
-            self._catalog.rewritten = ""
-            first = True
+    def _follow(self, tip: CommitId) -> None:
         if tip != self._accepted:
+            self._doubtful = True
             self._store.save_tip(tip)
-            self._accepted = tip
-        return self._everything() if first else due
+            self._accepted, self._doubtful = tip, False
+        if self._catalog.tip is None or self._catalog.rewritten:
+            self._all_due = True
+        self._due |= self._catalog.refresh(tip)
+        self._catalog.rewritten = ""
 
-    def _lost(self, why: str, tip: CommitId | None = None) -> frozenset[EnvironmentName]:
+    def _lose(self, why: str, tip: CommitId | None) -> None:
         """The branch may not be followed: everything that is known holds."""
-        start = tip or self._accepted
         if self._catalog.tip is None:
+            start = tip or self._accepted
             if start is None:
-                return frozenset()
+                return
             self._repository.fetch(start)
             self._catalog.refresh(start)
-        if self._catalog.rewritten == why:
-            return frozenset()
-        self._catalog.rewritten = why
-        return self._everything()
+        if self._catalog.rewritten != why:
+            self._all_due = True
+            self._catalog.rewritten = why
 
-    def _everything(self) -> frozenset[EnvironmentName]:
-        return frozenset({*self._catalog.environments, *self._store.statuses()})
+    def _hand_over(self) -> frozenset[EnvironmentName]:
+        everything = {*self._catalog.environments, *self._store.statuses()} if self._all_due else set()
+        due = frozenset(self._due | everything)
+        self._due, self._all_due = set(), False
+        return due

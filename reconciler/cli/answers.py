@@ -45,7 +45,7 @@ def get(
         if not statuses and not environments and output in (Output.JSON, Output.YAML):
             documents.answer(output, lambda: listing.environment_list([], {}), (), lambda: None)
         names = memory.chosen(environments, statuses)
-        listing.show_environments(known.settings, known.store, [statuses[name] for name in names], output)
+        listing.show_environments(known.store, [statuses[name] for name in names], output)
         memory.remark_idle(known.settings)
 
 

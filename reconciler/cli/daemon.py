@@ -99,7 +99,7 @@ def reconcile(
         system.tracker.look()
         names = _named(system, environments or [])
         statuses = _pass(system, names)
-        listing.show_environments(system.settings, system.world.store, statuses, output)
+        listing.show_environments(system.world.store, statuses, output)
     syncs = {status.sync for status in statuses}
     if syncs - {Sync.SYNCED, Sync.HELD}:
         raise typer.Exit(ExitCode.FAILED)

@@ -10,17 +10,13 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from reconciler import wiring
-from reconciler.catalog import Catalog
 from reconciler.cli import documents, render, story
 from reconciler.cli.memory import Memory, chosen, hand_of
 from reconciler.cli.options import Output
 from reconciler.cli.render import Cell, Page, age, moment, short, span, word
 from reconciler.clock import SystemClock
-from reconciler.errors import ReconcilerError
 from reconciler.model import Attempt, EnvironmentName, OperatorHand, Status, Transition
 from reconciler.ports import Store
-from reconciler.settings import Settings
 
 LOOK_SECONDS = 0.5
 """Between two looks at the memory while following it."""
@@ -40,11 +36,10 @@ def environment_list(statuses: Iterable[Status], hands: Hands) -> documents.Docu
     return documents.kind("EnvironmentList", {"items": items})
 
 
-def show_environments(settings: Settings, store: Store, statuses: Sequence[Status], output: Output) -> None:
+def show_environments(store: Store, statuses: Sequence[Status], output: Output) -> None:
     """Print environments in the order given."""
     hands = store.hands()
-    places = declared_places(settings, store) if output is Output.WIDE else {}
-    rows = [_row(status, hand_of(hands, status.environment), output, places, _now()) for status in statuses]
+    rows = [_row(status, hand_of(hands, status.environment), output, _now()) for status in statuses]
     documents.answer(
         output,
         lambda: environment_list(statuses, hands),
@@ -57,14 +52,11 @@ def follow_environments(memory: Memory, wanted: Sequence[str], output: Output) -
     """Print environments, then each that changes, until interrupted."""
     shown: dict[EnvironmentName, tuple[Status, OperatorHand]] = {}
     widths: list[int] = []
-    places: Mapping[EnvironmentName, str] = {}
     while True:
         statuses, hands = memory.store.statuses(), memory.store.hands()
         names = chosen(wanted, statuses) if statuses else ()
         news = [(statuses[name], hand_of(hands, name)) for name in names]
         news = [(status, hand) for status, hand in news if shown.get(status.environment) != (status, hand)]
-        if news and output is Output.WIDE:
-            places = declared_places(memory.settings, memory.store)
         shown |= {status.environment: (status, hand) for status, hand in news}
         match output:
             case Output.JSON | Output.YAML:
@@ -74,24 +66,9 @@ def follow_environments(memory: Memory, wanted: Sequence[str], output: Output) -
                 for status, _ in news:
                     render.say(status.environment)
             case _ if news:
-                rows = [_row(status, hand, output, places, _now()) for status, hand in news]
+                rows = [_row(status, hand, output, _now()) for status, hand in news]
                 widths = _print_rows(output, rows, widths)
         _wait()
-
-
-def declared_places(settings: Settings, store: Store) -> dict[EnvironmentName, str]:
-    """Where each environment's declaration puts it, from the local mirror; nothing when that can't be read."""
-    tip = store.tip()
-    if tip is None:
-        return {}
-    catalog = Catalog(wiring.open_repository(settings), settings.bounds)
-    try:
-        catalog.refresh(tip)
-    except ReconcilerError as error:
-        render.note(f"note: no TARGET column, as the declarations can't be read: {error.message}")
-        return {}
-    readings = {name: catalog.get(name).reading for name in catalog.environments}
-    return {name: r.declaration.target.path for name, r in readings.items() if r and r.declaration}
 
 
 def _print_rows(output: Output, rows: Iterable[Row], widths: list[int]) -> list[int]:
@@ -99,9 +76,7 @@ def _print_rows(output: Output, rows: Iterable[Row], widths: list[int]) -> list[
     return render.columns(_WIDE if output is Output.WIDE else _TABLE, rows, titles=not widths, least=widths)
 
 
-def _row(
-    status: Status, hand: OperatorHand, output: Output, places: Mapping[EnvironmentName, str], now: datetime
-) -> Row:
+def _row(status: Status, hand: OperatorHand, output: Output, now: datetime) -> Row:
     row: list[Cell | str] = [
         status.environment,
         story.run_cell(status),
@@ -113,7 +88,7 @@ def _row(
     ]
     if output is Output.WIDE:
         row += [status.declared.sha256 or "-", ", ".join(status.approvers), status.request, status.reason or "-"]
-        row.append(places.get(status.environment, "-"))
+        row.append(status.target or "-")
     return [*row, _message(status, hand)]
 
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reconciler.catalog import read_entry, rivals
 from reconciler.cli.exits import ExitCode, Stop
 from reconciler.core.declare import FOLDER, POLICY, Reading, environment_name
+from reconciler.core.folder import policy_problem, read_entry, rivals
 from reconciler.core.yamltree import MAX_BYTES, Malformed, Problem, parse
 from reconciler.model import BlobId, EnvironmentName, TreeEntry
 
@@ -114,8 +114,7 @@ def _git_mode(mode: int) -> str:
 
 def _not_an_environment(file: _File) -> list[Problem]:
     if file.path == POLICY:
-        wanted = "no policy file: this version has none, and does not pass over rules that it can't read"
-        return [Problem(str(file.shown), 1, 1, "", "a policy file", wanted, "remove it, or upgrade")]
+        return [policy_problem(str(file.shown))]
     if file.path.endswith(".json"):
         return []
     return [Problem(str(file.shown), 1, 1, "", f"the ending {file.shown.suffix!r}", "the ending .yaml")]

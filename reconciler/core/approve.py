@@ -5,11 +5,12 @@ declaration, oldest first, and then asked for its verdict. It never looks anythi
 the facts, and `asks_for` says for which commits it needs them. Its ordering rules:
 
 1. A change is judged by the rules before it: those of the last state that was let in *and* those of its
-   parent commit, so that neither the change itself nor an unapproved push can lower the bar.
+   parent commit, so that neither the change itself nor an unapproved push can lower the bar. A higher bar
+   binds from the commit that was let in; no push takes it back.
 2. An approved change vouches for the fields that it changed, for these are what its reviewers were shown.
-3. A field that an unapproved commit changed taints the declaration until it is set back, or changed anew
-   by an approved change. So a direct push holds until it is reverted or replaced, and a pull request on
-   top of it smuggles nothing in.
+3. A field that an unapproved commit changed taints the declaration until it is set back to what was last let
+   in, or changed anew by an approved change. So a direct push holds until it is reverted or replaced, and a
+   pull request on top of it smuggles nothing in.
 
 It is the only place that makes an `Approval`, and a target takes nothing else: deploying what nobody
 approved does not type-check.
@@ -78,6 +79,9 @@ class Step:
 
     commit: CommitId
     after: Reading | None
+    from_side: bool = False
+    """The commit did not bring this content to the branch: a merge with its sides swapped did. No request of the
+    commit vouches for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +119,8 @@ class Judge:
         """Begin before the file's first commit: `newcomer` is the policy that lets a new file in."""
         self._environment = environment
         self._clean = _State(fields={}, digest=None, policies=(newcomer,), commit=None)
-        self._base: _State | None = None
         self._before: Reading | None = None
+        self._let_in: dict[str, object] = {}
         self._taints: dict[str, GateResult] = {}
         self._broken: GateResult | None = None
         self._log: list[str] = []
@@ -132,20 +136,18 @@ class Judge:
             request=accepted.request,
             approvers=accepted.approvers,
         )
-        self._base = self._clean
+        self._let_in = dict(self._clean.fields)
         self._before = reading
 
     def asks_for(self, step: Step) -> bool:
         """Whether the forge's facts about this commit decide anything."""
-        return not self._goes_back(step) and any(policy != "none" for policy in self._policies())
+        open_question = not step.from_side and not self._goes_back(step)
+        return open_question and any(policy != "none" for policy in self._policies())
 
     def take(self, step: Step, evidence: Evidence | None) -> None:
         """Judge one change. `evidence` may be None only where `asks_for` said no."""
-        if (state := self._goes_back(step)) is not None:
-            # A bar that was raised in between stays up: going back changes no live bytes, and no rules either.
-            policies = tuple(dict.fromkeys((*self._clean.policies, *state.policies)))
-            state = replace(state, commit=step.commit, policies=policies)
-            self._settle(state, f"{step.commit[:12]} went back to what was accepted")
+        if self._goes_back(step):
+            self._settle(replace(self._clean, commit=step.commit), f"{step.commit[:12]} went back to what was let in")
         else:
             self._move(step, self._judge(step, evidence))
         self._before = step.after
@@ -176,11 +178,9 @@ class Judge:
         )
         return result, approval
 
-    def _goes_back(self, step: Step) -> _State | None:
-        """The accepted state whose exact content this step restores, if it does."""
-        if step.after is None:
-            return None
-        return next((s for s in (self._clean, self._base) if s and s.digest == step.after.digest), None)
+    def _goes_back(self, step: Step) -> bool:
+        """Whether this step restores the exact content that was last let in."""
+        return step.after is not None and step.after.digest == self._clean.digest
 
     def _policies(self) -> tuple[Policy, ...]:
         parent = self._before.declaration if self._before else None
@@ -202,20 +202,26 @@ class Judge:
             self._unreadable(step, word)
             return
         fields = _fields(after)
-        # Nobody was shown a difference to a file that can't be read: such a step clears nothing.
+        # Nobody was shown a difference to a file that can't be read: such a step lets nothing in.
         blind = self._before is not None and self._before.declaration is None
-        touched = _differing(fields, self._clean.fields if blind else self._parent_fields())
-        if self._broken or isinstance(word, GateResult):
-            hold = self._broken or word
-            assert isinstance(hold, GateResult)
+        touched = _differing(fields, self._let_in if blind else self._parent_fields())
+        hold = self._broken or (word if isinstance(word, GateResult) else None)
+        if hold:
             self._taints |= dict.fromkeys(touched, hold)
             self._broken = None
-        elif not blind:
-            self._taints = {name: hold for name, hold in self._taints.items() if name not in touched}
-        self._taints = {n: h for n, h in self._taints.items() if fields.get(n) != self._clean.fields.get(n)}
+        else:
+            self._bind(after)
+            if not blind:
+                self._let_in |= {name: fields.get(name) for name in touched}
+        self._taints = {name: word for name, word in self._taints.items() if fields.get(name) != self._let_in.get(name)}
         if not self._taints:
             assert step.after is not None
-            self._settle(self._state(step, after, word), _told(step, word))
+            self._settle(self._state(step, after, word, hold), _told(step, hold or word))
+
+    def _bind(self, after: Declaration) -> None:
+        """A bar that was let in binds at once, also while another field still waits; a lower one only in the end."""
+        policies = tuple(dict.fromkeys((*self._clean.policies, after.approval)))
+        self._clean = replace(self._clean, policies=policies)
 
     def _parent_fields(self) -> Mapping[str, object]:
         parent = self._before.declaration if self._before else None
@@ -228,20 +234,24 @@ class Judge:
         elif step.after is None:
             self._taints, self._broken = {}, None
 
-    def _state(self, step: Step, after: Declaration, word: _Granted | GateResult) -> _State:
-        granted = word if isinstance(word, _Granted) else _Granted(self._clean.request, self._clean.approvers)
+    def _state(self, step: Step, after: Declaration, word: _Granted | GateResult, hold: GateResult | None) -> _State:
+        """The state after a step that left no taint. Only a granted step may have lowered the bar."""
+        granted = isinstance(word, _Granted) and hold is None
+        bars = (after.approval,) if granted else (*self._clean.policies, after.approval)
+        people = word if isinstance(word, _Granted) else _Granted(self._clean.request, self._clean.approvers)
         assert step.after is not None
         return _State(
             fields=_fields(after),
             digest=step.after.digest,
-            policies=(after.approval,),
+            policies=tuple(dict.fromkeys(bars)),
             commit=step.commit,
-            request=granted.request,
-            approvers=granted.approvers,
+            request=people.request,
+            approvers=people.approvers,
         )
 
     def _settle(self, state: _State, told: str) -> None:
         self._clean = state
+        self._let_in = dict(state.fields)
         self._taints, self._broken = {}, None
         self._log.append(told)
 

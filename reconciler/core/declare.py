@@ -16,7 +16,19 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from reconciler.core.yamltree import MAX_PROBLEMS, Ambiguous, Malformed, Path, Problem, Span, Tree, Value, decode, dotted, parse
+from reconciler.core.yamltree import (
+    MAX_PROBLEMS,
+    Ambiguous,
+    Malformed,
+    Path,
+    Problem,
+    Span,
+    Tree,
+    Value,
+    decode,
+    dotted,
+    parse,
+)
 from reconciler.model import Digest, EnvironmentName, RunId
 
 FOLDER = "environments"

@@ -110,7 +110,8 @@ class Gates:
                     "; ".join(told) + (f"; and {more} more" if more else ""),
                     "mend the file; `reconciler validate` shows every problem before a push",
                 )
-            if self._file.rivals and not (self._home and self._home.observed.accepted):
+            at_home = self._home and self._home.path == reading.declaration.target.path
+            if self._file.rivals and not (at_home and self._home and self._home.observed.accepted):
                 others = ", ".join(self._file.rivals[:3])
                 raise PolicyDenied(
                     Reason.INVALID_DECLARATION,
@@ -201,7 +202,7 @@ class Gates:
         for change in self.changes:
             parent = reading_of(self._world, self._file, change.before)
             if (parent.digest if parent else None) != before and change.parent is not None and before is not None:
-                yield Step(change.parent, parent)
+                yield Step(change.parent, parent, from_side=True)
             after = reading_of(self._world, self._file, change.after)
             before = after.digest if after else None
             yield Step(change.commit, after)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from reconciler.catalog import Declared as DeclaredFile
-from reconciler.catalog import is_regular, read_entry
 from reconciler.core.declare import Declaration, Reading
+from reconciler.core.folder import is_regular, read_entry
 from reconciler.core.yamltree import MAX_BYTES
 from reconciler.errors import PolicyDenied, Reason
 from reconciler.model import Accepted, CommitId, EnvironmentName, Observation, TreeEntry

@@ -24,23 +24,28 @@ from reconciler.pipeline.gates import Gates
 from reconciler.pipeline.home import Home
 
 
-def declared(file: DeclaredFile, home: Home | None, gates: Gates | None) -> Declared:
+def declared(file: DeclaredFile, home: Home | None, gates: Gates | None, previous: Status | None) -> Declared:
     """The commit that last changed the file, and what the file says."""
-    accepted = home.accepted if home else None
-    unchanged = accepted.commit if accepted else file.tip
-    commit = gates.changes[-1].commit if gates and gates.changes else unchanged
     declaration = file.reading.declaration if file.reading else None
-    if declaration is None:
-        return Declared(commit)
-    return Declared(commit, declaration.run_id, declaration.sha256)
+    run_id, sha256 = (declaration.run_id, declaration.sha256) if declaration else (None, None)
+    if gates and gates.changes:
+        return Declared(gates.changes[-1].commit, run_id, sha256)
+    if home and home.accepted and home.reading:
+        return Declared(home.accepted.commit, run_id, sha256)
+    # Nobody could find out which commit changed it: as long as it says the same, the one that was known.
+    if previous and (previous.declared.run_id, previous.declared.sha256) == (run_id, sha256):
+        return previous.declared
+    return Declared(file.tip, run_id, sha256)
 
 
-def attempt(file: DeclaredFile, home: Home | None, gates: Gates | None, now: datetime) -> Attempt:
+def attempt(
+    file: DeclaredFile, home: Home | None, gates: Gates | None, previous: Status | None, now: datetime
+) -> Attempt:
     """A try at what the tip declares."""
     return Attempt(
         environment=file.environment,
         action=Action.DEPLOY,
-        declared=declared(file, home, gates),
+        declared=declared(file, home, gates, previous),
         before=home.observed.live if home else None,
         started=now,
         gates=gates.results() if gates else (),
@@ -93,6 +98,7 @@ def converged(
             drift=home.observed.drift,
             request=approval.request,
             approvers=approval.approvers,
+            target=home.path,
         ),
         previous,
         now,
@@ -119,13 +125,14 @@ def held(
             reason=result.reason,
             message=result.message,
             hint=result.hint,
-            declared=declared(file, home, gates),
+            declared=declared(file, home, gates, previous),
             live=observed.live if observed else None,
             live_since=observed.live_since if observed else None,
             gates=gates.results() if gates else (result,),
             drift=observed.drift if observed else (),
             request=accepted.request if accepted else "",
             approvers=accepted.approvers if accepted else (),
+            target=home.path if home else "",
         ),
         previous,
         now,

@@ -20,6 +20,7 @@ from reconciler.errors import Reason, ReconcilerError, Transient
 from reconciler.model import (
     Action,
     Attempt,
+    Declared,
     Gate,
     GateResult,
     Observation,
@@ -34,6 +35,9 @@ from reconciler.pipeline.gates import Gates, Origin
 from reconciler.pipeline.home import Home, find_home, move_home
 from reconciler.pipeline.world import BAD_BYTES, Fence, Held, World, gate
 from reconciler.ports import ArtifactStream, Target
+
+_REMEMBERED = 50
+"""Attempts that are searched for bytes that failed before."""
 
 
 class Pass:
@@ -96,7 +100,7 @@ class Pass:
         action = decide(approval, home.observed)
         if action is Action.NONE:
             return self._converged(home, gates, approval)
-        self._not_failed_before()
+        self._not_failed_before(approval)
         if action is not Action.DEPLOY:
             gates.judged_before()
         if action is Action.ACCEPT:
@@ -180,7 +184,7 @@ class Pass:
         before = self._previous
         if before and before.sync is Sync.SYNCED and before.declared == status.declared:
             status = replace(status, gates=before.gates)  # the evidence on which it was let in
-        self._world.store.save(status, self._world.clock.now())
+        self._world.store.save(status, self._world.clock.now(), home.observed.accepted)
         return status
 
     def _hold(self, held: Held) -> Status:
@@ -192,56 +196,56 @@ class Pass:
         status = self._status(held)
         last = self._previous
         if last is None or (last.reason, last.declared) != (status.reason, status.declared):
-            tried = record.attempt(self._file, self._home, self._gates, self._world.clock.now())
+            tried = record.attempt(self._file, self._home, self._gates, self._previous, self._world.clock.now())
             self._world.store.refuse(self._ended(tried, Outcome.REFUSED, held.result), status)
         else:
             self._world.store.save(status, self._world.clock.now())
         return status
 
     def _repair(self, held: Held) -> None:
-        """Mend drift of the live release towards what was approved for it, whatever the tip says."""
+        """Keep what was accepted live and whole, whatever the tip says: drift, and a switch that never came."""
         home = self._home
-        if home is None or home.accepted is None or home.reading is None or not home.observed.drift:
+        if home is None or home.accepted is None or home.reading is None:
             return
         declaration = home.reading.declaration
         assert declaration is not None
         self._holding = held
         approval = standing(home.accepted, declaration, self._world.clock.now())
-        if decide(approval, home.observed) is not Action.REPAIR:
+        action = decide(approval, home.observed)
+        if action not in (Action.REPAIR, Action.DEPLOY):
             return
         gates = Gates(self._world, self._file, home)
         gates.judged_before()
         try:
-            self._install(Action.REPAIR, home, gates, declaration, approval, lambda: gates.provenance(declaration))
+            self._install(action, home, gates, declaration, approval, lambda: gates.provenance(declaration))
         except Held:
             return  # the drift stays in the status; what holds the tip is the news
 
-    def _not_failed_before(self) -> None:
-        """Stop at bytes that failed before under this same declaration.
+    def _not_failed_before(self, approval: Approval) -> None:
+        """Stop at bytes that failed before under this same declaration, whatever else failed since.
 
         Raises:
             Held: with the earlier word.
         """
-        last = self._previous
-        if last is None or last.reason not in BAD_BYTES:
-            return
-        if last.declared != record.declared(self._file, self._home, self._gates):
-            return
-        attempts = self._world.store.attempts(self._file.environment, limit=1)
-        word = next((result for result in last.gates if result.verdict is Verdict.HELD), None)
-        if word and attempts and (attempts[0].id or 0) > self._hand.retry_after:
-            raise Held(word)
+        wanted = Declared(approval.commit, approval.run_id, approval.sha256)
+        for attempt in self._world.store.attempts(self._file.environment, limit=_REMEMBERED):
+            if attempt.declared != wanted or (attempt.id or 0) <= self._hand.retry_after:
+                continue
+            if attempt.outcome is Outcome.SUCCEEDED:
+                return
+            word = next((result for result in attempt.gates if result.verdict is Verdict.HELD), None)
+            if word and attempt.reason in BAD_BYTES:
+                raise Held(word)
 
     def _close_unfinished(self) -> None:
         """Give intents of a process that ended in between their one outcome: what is there now."""
-        if self._home is None:
-            return
-        live = self._home.observed.live
+        observed = self._home.observed if self._home else None
+        live = observed.live.id if observed and observed.live else "nothing"
+        found = f"live is {live}" if observed else "its file is gone, so nobody can tell what is live"
         for intent in self._unfinished:
-            message = f"the process ended in between; live is {live.id if live else 'nothing'}"
             status = self._previous or self._status(Held(GateResult(Gate.TARGET, Verdict.NOT_REACHED)))
-            closed = replace(self._ended(intent, Outcome.INTERRUPTED), message=message)
-            self._world.store.finish(closed, status, self._home.observed.accepted)
+            closed = replace(self._ended(intent, Outcome.INTERRUPTED), message=f"the process ended in between; {found}")
+            self._world.store.finish(closed, status, observed.accepted if observed else None)
         self.closed_unfinished = True
 
     def _settled(self, home: Home, gates: Gates, approval: Approval) -> Status:

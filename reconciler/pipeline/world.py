@@ -41,6 +41,7 @@ class Fence:
 
     def __init__(self, store: Store, holder: str) -> None:
         self._store = store
+        self._holder = holder
         self._token = store.acquire(holder)
         self._lock = threading.Lock()
 
@@ -52,7 +53,7 @@ class Fence:
         """
         with self._lock:
             if self._token < seen:
-                self._token = self._store.raise_token(seen)
+                self._token = self._store.raise_token(self._holder, seen)
             return self._token
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import make_url, select
 from sqlalchemy.exc import ArgumentError
 
 from reconciler.core.audit import Entry, Kind, attempted, operated
-from reconciler.errors import Reason, Terminal
+from reconciler.errors import PolicyDenied, Reason, Terminal
 from reconciler.model import (
     Accepted,
     Attempt,
@@ -71,11 +71,19 @@ class SqlStore:
             statements.put(connection, tables.lease, 1, {"holder": holder, "token": token})
         return token
 
-    def raise_token(self, above: int) -> int:
-        """A token larger than `above` and than any given before."""
+    def raise_token(self, holder: str, above: int) -> int:
+        """A token larger than `above` and than any given before, for who holds the lease or finds it free.
+
+        Raises:
+            PolicyDenied: `FencedOff`: somebody else holds it.
+        """
         with self._database.write("store:token") as connection:
+            known = connection.execute(select(tables.lease.c.holder)).scalar()
+            if known not in (None, holder):
+                raise PolicyDenied(
+                    Reason.FENCED_OFF, "another process has taken the lease since", "leave it to that process"
+                )
             token = max(above, statements.largest_token(connection)) + 1
-            holder = connection.execute(select(tables.lease.c.holder)).scalar() or ""
             statements.put(connection, tables.lease, 1, {"holder": holder, "token": token})
         return token
 
@@ -99,13 +107,14 @@ class SqlStore:
         with self._database.read() as connection:
             return statements.documents_of(connection, tables.statuses, Status)
 
-    def save(self, status: Status, at: datetime) -> None:
-        """Remember a status; writes nothing at all when just this is remembered."""
+    def save(self, status: Status, at: datetime, accepted: Accepted | None = None) -> None:
+        """Remember a status, and what was found accepted; writes nothing at all when just this is remembered."""
         with self._database.read() as connection:
-            if statements.status_stands(connection, status):
+            if statements.status_stands(connection, status) and statements.accepted_stands(connection, accepted):
                 return
         with self._database.write("store:status") as connection:
             statements.put_status(connection, status, at)
+            statements.put_accepted(connection, accepted)
 
     def transitions(
         self, environment: EnvironmentName | None = None, after: int = 0, limit: int = 1000
@@ -141,9 +150,7 @@ class SqlStore:
             if statements.end_attempt(connection, ended):
                 statements.append(connection, attempted(Kind.OUTCOME, ended, at))
             statements.put_status(connection, status, at)
-            if accepted is not None:
-                values = {"document": rows.document(accepted)}
-                statements.put(connection, tables.accepted, accepted.environment, values)
+            statements.put_accepted(connection, accepted)
 
     def refuse(self, attempt: Attempt, status: Status) -> None:
         """Record an attempt that no gate let begin."""

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Table, and_, delete, insert, select, update
 from reconciler.core.audit import START, Fact, Head, line, seal
 from reconciler.core.strictjson import Malformed, clean, time_text, whole
 from reconciler.errors import Reason, Transient
-from reconciler.model import Attempt, EnvironmentName, Status
+from reconciler.model import Accepted, Attempt, EnvironmentName, Status
 from reconciler.stores import rows, tables
 
 Value = TypeVar("Value")
@@ -97,6 +97,19 @@ def put_status(connection: Connection, status: Status, at: datetime) -> None:
     put(connection, tables.statuses, status.environment, columns)
     if _state(status) != _state_of(text, status.environment):
         _add_transition(connection, status, at)
+
+
+def accepted_stands(connection: Connection, accepted: Accepted | None) -> bool:
+    """Whether just this is remembered as accepted; nothing to remember stands too."""
+    if accepted is None:
+        return True
+    return document_of(connection, tables.accepted, accepted.environment, Accepted) == accepted
+
+
+def put_accepted(connection: Connection, accepted: Accepted | None) -> None:
+    """Remember what was accepted, where there is something."""
+    if accepted is not None:
+        put(connection, tables.accepted, accepted.environment, {"document": rows.document(accepted)})
 
 
 def _status_text(connection: Connection, environment: EnvironmentName) -> str | None:

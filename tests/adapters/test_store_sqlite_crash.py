@@ -44,7 +44,7 @@ def opened(path: Path, trace: Trace = lambda _: None) -> sql.SqlStore:
 def workload(store: sql.SqlStore) -> None:
     """Everything that writes, in the order of `STEPS`."""
     store.acquire("a")
-    store.raise_token(5)
+    store.raise_token("a", 5)
     store.save_tip(CommitId("e" * 40))
     store.save(STATUS, NOON)
     store.finish(succeeded(store.begin(ATTEMPT)), replace(STATUS, sync=Sync.PROGRESSING), ACCEPTED)

@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.core import audit
 from reconciler.core.audit import START, Entry, Kind
-from reconciler.errors import Reason, Transient
+from reconciler.errors import PolicyDenied, Reason, Transient
 from reconciler.model import (
     Accepted,
     Action,
@@ -146,16 +146,34 @@ def test_each_token_is_larger_than_all_before(reopen: Callable[[], Store]) -> No
     tokens = [
         first.acquire("a"),
         second.acquire("b"),
-        first.raise_token(50),
-        second.acquire("b"),
-        second.raise_token(7),
+        second.raise_token("b", 50),
+        first.acquire("a"),
+        first.raise_token("a", 7),
     ]
     assert tokens == [1, 2, 51, 52, 53]
 
 
 def test_a_store_that_was_lost_can_still_go_above_what_a_target_saw(store: Store) -> None:
-    assert store.raise_token(9) == 10
-    assert store.acquire("a") == 11
+    assert store.raise_token("a", 9) == 10
+    assert store.acquire("b") == 11
+
+
+def test_a_former_holder_of_the_lease_gets_no_larger_token(reopen: Callable[[], Store]) -> None:
+    former, leader = reopen(), reopen()
+    former.acquire("former")
+    leader.acquire("leader")
+    with pytest.raises(PolicyDenied) as caught:
+        former.raise_token("former", 9)
+    assert caught.value.reason is Reason.FENCED_OFF
+    assert leader.raise_token("leader", 9) == 10
+
+
+def test_what_was_found_accepted_is_remembered_with_a_status_that_stands(store: Store) -> None:
+    store.save(STATUS, NOON)
+    assert store.accepted(STAGING) is None
+    store.save(STATUS, NOON, ACCEPTED)
+    assert store.accepted(STAGING) == ACCEPTED
+    assert len(store.transitions()) == 1
 
 
 def test_no_token_is_given_twice_to_several_threads(store: Store) -> None:

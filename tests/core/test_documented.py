@@ -27,7 +27,12 @@ def test_no_section_is_about_a_reason_that_is_gone() -> None:
 
 @pytest.mark.parametrize(
     ("section", "model"),
-    [("", Settings), ("repository.", RepositorySettings), ("bounds.", Bounds), ("sources.<name>.provenance.", Provenance)],
+    [
+        ("", Settings),
+        ("repository.", RepositorySettings),
+        ("bounds.", Bounds),
+        ("sources.<name>.provenance.", Provenance),
+    ],
     ids=["settings", "repository", "bounds", "provenance"],
 )
 def test_each_setting_is_in_the_table_with_its_default(section: str, model: type[BaseModel]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,11 @@ def test_a_local_merge_is_live_without_waiting_for_a_poll(site: Site) -> None:
         eventually(lambda: site.current("prod") == 1)
         for run in (2, 3):
             site.declare("prod", run)
-            eventually(lambda run=run: site.current("prod") == run, 20)
+            eventually(partial(_is_live, site, run), 20)
+
+
+def _is_live(site: Site, run: int) -> bool:
+    return site.current("prod") == run
 
 
 def test_a_merge_on_a_remote_is_live_after_a_poll(site: Site) -> None:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from reconciler.core.audit import START, Entry, Fact, Kind, attempted, operated, seal
 from reconciler.core.strictjson import clean
-from reconciler.errors import Reason, Transient
+from reconciler.errors import PolicyDenied, Reason, Transient
 from reconciler.model import (
     Accepted,
     Attempt,
@@ -79,7 +79,9 @@ class FakeStore:
             self.memory = replace(self.memory, holder=holder, token=self.memory.token + 1)
         return self.memory.token
 
-    def raise_token(self, above: int) -> int:
+    def raise_token(self, holder: str, above: int) -> int:
+        if self._read("raise_token").holder not in ("", holder):
+            raise PolicyDenied(Reason.FENCED_OFF, "another process has taken the lease since")
         with self._transaction("raise_token"):
             self.memory = replace(self.memory, token=max(above, self.memory.token) + 1)
         return self.memory.token
@@ -97,10 +99,12 @@ class FakeStore:
     def statuses(self) -> Mapping[EnvironmentName, Status]:
         return dict(self._read("statuses").statuses)
 
-    def save(self, status: Status, at: datetime) -> None:
+    def save(self, status: Status, at: datetime, accepted: Accepted | None = None) -> None:
         status = _readable(status)
         new = self._read("save").with_status(status, at)
-        if new.statuses != self.memory.statuses:
+        if accepted is not None:
+            new = replace(new, accepted={**new.accepted, accepted.environment: accepted})
+        if (new.statuses, new.accepted) != (self.memory.statuses, self.memory.accepted):
             with self._transaction("status"):
                 self.memory = new
 

@@ -286,6 +286,20 @@ def test_a_foxtrot_merge_that_drops_the_content_is_not_let_in_by_a_change_of_som
     assert world.runs_live("prod") == 2
 
 
+def test_a_direct_push_from_the_side_rolls_nothing_back_behind_an_approval_that_was_used_before(
+    world: FakeWorld, process: Process
+) -> None:
+    """The side line begins at the very merge that let run 1 in, and adds a comment to the file."""
+    base = world.git.tip
+    ours = world.merge({"prod.yaml": world.file("prod", 2)})
+    process.round()
+    assert base
+    side = world.git.write([base], world.git.edited(base, {"prod.yaml": world.file("prod", 1, comment="see the wiki")}))
+    world.git.tip = world.git.write([side, ours], world.git.nodes[side].files)
+    process.round()
+    assert world.runs_live("prod") == 2
+
+
 def test_a_foxtrot_merge_rolls_nothing_back_behind_an_approval_of_something_else(
     world: FakeWorld, process: Process
 ) -> None:

@@ -95,7 +95,7 @@ def test_an_environment_that_moves_onto_another_one_holds(world: FakeWorld, proc
     world.merge({"dev.yaml": world.file("dev", 2)})
     process.round()
     world.merge({"dev.yaml": world.file("dev", 2, path="/srv/prod")})
-    assert process.verdict("dev") == (Sync.HELD, Reason.TARGET_NOT_ALLOWED)
+    assert process.verdict("dev") == (Sync.HELD, Reason.INVALID_DECLARATION)
     assert (world.runs_live("prod"), world.runs_live("dev")) == (1, 2)
 
 

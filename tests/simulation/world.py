@@ -195,8 +195,8 @@ class Process:
         self._world.clock.seconds += 1
         self._world.faults.struck.clear()
         try:
-            due = self.tracker.look()
-            self.due |= due | self.runner.asked_for()
+            asked_for = self.runner.asked_for()
+            self.due |= self.tracker.look() | asked_for
         except ReconcilerError:
             return False
         return True
