@@ -132,7 +132,9 @@ class Daemon:
 
     def _look(self) -> None:
         asked_for = self._runner.asked_for()  # first: what a look found is handed over only once
-        due = self._tracker.look() | asked_for
+        due = self._tracker.look()
+        if self._tracker.has_declarations:
+            due |= asked_for
         self._trouble(None)
         now = self._clock.monotonic()
         with self._changed:

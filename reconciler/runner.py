@@ -98,12 +98,7 @@ class Runner:
                 self._unfinished.pop(environment, None)
 
     def asked_for(self) -> frozenset[EnvironmentName]:
-        """Environments that are due whatever Git says: the operator asked something, or an intent is still open.
-
-        None before there is a branch.
-        """
-        if self._catalog.tip is None:
-            return frozenset()
+        """Environments that are due whatever Git says: the operator asked something, or an intent is still open."""
         with self._lock:
             seen, open_ones = dict(self._hands), {name for name, found in self._unfinished.items() if found}
         hands = self._world.store.hands()

@@ -27,6 +27,11 @@ class Tracker:
         self._due: set[EnvironmentName] = set()
         self._all_due = False
 
+    @property
+    def has_declarations(self) -> bool:
+        """Whether there is anything to run a pass on: not before the branch was there once."""
+        return self._catalog.tip is not None
+
     def look(self) -> frozenset[EnvironmentName]:
         """Look once, and return the environments that are due for a pass.
 

@@ -96,7 +96,7 @@ class Pass:
     def _drive(self, gates: Gates, declaration: Declaration, approval: Approval) -> Status:
         """Approved: do what the plan says."""
         with gate(Gate.TARGET):
-            self._home = home = move_home(self._world, self._file, self._home, declaration)
+            home = move_home(self._world, self._file, self._home, declaration)
         action = decide(approval, home.observed)
         if action is Action.NONE:
             return self._converged(home, gates, approval)
@@ -170,7 +170,8 @@ class Pass:
             observed = home.target.observe()
         except ReconcilerError:
             observed = home.observed
-        self._home = home = replace(home, observed=observed)
+        if self._home is None or self._home.path == home.path:
+            self._home = replace(home, observed=observed)  # else it still lives where it lived
         status = self._status(self._holding or held)
         failed = replace(self._ended(intent, Outcome.FAILED, held.result), gates=gates.results())
         self._world.store.finish(failed, status, observed.accepted)

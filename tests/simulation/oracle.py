@@ -129,15 +129,13 @@ class Oracle:
         base, path = self._base(environment, commit), f"{environment}.yaml"
         git = self.world.git
         base_data = git.nodes[base.commit].files.get(path) if base else None
+        if base_data is not None and git.nodes[commit].files.get(path) == base_data:
+            return True, True  # the very declaration that was accepted
         letting = _Letting(self._meaning(base_data) or {_BAR: self.world.newcomer})
         every = True
         for node in git.chain(commit, base.commit if base else None):
             before, after = git.before(node).get(path), node.files.get(path)
             if before == after:
-                continue
-            if after is not None and after == base_data:
-                letting = _Letting(self._meaning(base_data) or {})
-                every = True
                 continue
             bars = [letting.values.get(_BAR), *([m[_BAR]] if (m := self._meaning(before)) else [])]
             fine = self._let_in(node, path, bars)

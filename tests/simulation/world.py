@@ -196,7 +196,9 @@ class Process:
         self._world.faults.struck.clear()
         try:
             asked_for = self.runner.asked_for()
-            self.due |= self.tracker.look() | asked_for
+            self.due |= self.tracker.look()
+            if self.tracker.has_declarations:
+                self.due |= asked_for
         except ReconcilerError:
             return False
         return True
