@@ -18,32 +18,24 @@ approved does not type-check.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal, final
+from typing import final
 
-from reconciler.core.declare import ApprovalSpec, Declaration, Reading
+from reconciler.core.declare import Declaration, Reading
+from reconciler.core.policy import HOW, Evidence, Granted, Policy, Step, ask, refused
 from reconciler.errors import Reason
 from reconciler.model import (
     Accepted,
-    ChangeRequest,
     CommitId,
-    Decision,
     Digest,
     EnvironmentName,
-    ForgeFacts,
     Gate,
     GateResult,
-    Person,
     RunId,
     Verdict,
 )
-
-Policy = ApprovalSpec | Literal["none"]
-
-_HOW = "open a pull request and have somebody else approve and merge it"
-_REVERT = "revert the commit, or replace what it changed through an approved pull request"
 
 
 @final
@@ -74,25 +66,6 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One change of the file on the branch: the commit, and the file after it (None: it was removed)."""
-
-    commit: CommitId
-    after: Reading | None
-    from_side: bool = False
-    """The commit did not bring this content to the branch: a merge with its sides swapped did. No request of the
-    commit vouches for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """The forge's facts about one commit, and the file's digest at the head of each request named there."""
-
-    facts: ForgeFacts
-    head_digests: Mapping[CommitId, Digest | None]
-
-
-@dataclass(frozen=True, slots=True)
 class _State:
     """The last declaration that was let in as a whole: what later changes are measured against."""
 
@@ -102,14 +75,6 @@ class _State:
     commit: CommitId | None
     request: str = ""
     approvers: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Granted:
-    """One request that satisfies a policy."""
-
-    request: str
-    approvers: tuple[str, ...]
 
 
 class Judge:
@@ -186,16 +151,16 @@ class Judge:
         parent = self._before.declaration if self._before else None
         return (*self._clean.policies, *((parent.approval,) if parent else ()))
 
-    def _judge(self, step: Step, evidence: Evidence | None) -> _Granted | GateResult:
-        granted = _Granted("", ())
+    def _judge(self, step: Step, evidence: Evidence | None) -> Granted | GateResult:
+        granted = Granted("", ())
         for policy in self._policies():
-            word = _ask(policy, step, evidence)
+            word = ask(policy, step, evidence)
             if isinstance(word, GateResult):
                 return word
             granted = word if word.request else granted
         return granted
 
-    def _move(self, step: Step, word: _Granted | GateResult) -> None:
+    def _move(self, step: Step, word: Granted | GateResult) -> None:
         """Carry the taints over one change that is not a return to an accepted state."""
         after = step.after.declaration if step.after else None
         if after is None:
@@ -227,18 +192,18 @@ class Judge:
         parent = self._before.declaration if self._before else None
         return _fields(parent) if parent else {}
 
-    def _unreadable(self, step: Step, word: _Granted | GateResult) -> None:
+    def _unreadable(self, step: Step, word: Granted | GateResult) -> None:
         """A commit that broke or removed the file: nothing in it counts, and nobody was shown its fields."""
         if isinstance(word, GateResult) and step.after is not None:
             self._broken = self._broken or word
         elif step.after is None:
             self._taints, self._broken = {}, None
 
-    def _state(self, step: Step, after: Declaration, word: _Granted | GateResult, hold: GateResult | None) -> _State:
+    def _state(self, step: Step, after: Declaration, word: Granted | GateResult, hold: GateResult | None) -> _State:
         """The state after a step that left no taint. Only a granted step may have lowered the bar."""
-        granted = isinstance(word, _Granted) and hold is None
+        granted = isinstance(word, Granted) and hold is None
         bars = (after.approval,) if granted else (*self._clean.policies, after.approval)
-        people = word if isinstance(word, _Granted) else _Granted(self._clean.request, self._clean.approvers)
+        people = word if isinstance(word, Granted) else Granted(self._clean.request, self._clean.approvers)
         assert step.after is not None
         return _State(
             fields=_fields(after),
@@ -259,10 +224,10 @@ class Judge:
         if self._broken:
             return replace(self._broken, hint="revert the commit that broke the file, then open a pull request")
         if not self._taints:
-            return _hold(
+            return refused(
                 Reason.APPROVAL_MISSING,
                 "the file at the tip is not what the judged commits left: a merge brought it in from the side",
-                _HOW,
+                HOW,
             )
         hold = next(iter(self._taints.values()))
         names = ", ".join(sorted(self._taints))
@@ -291,85 +256,7 @@ def standing(accepted: Accepted, declaration: Declaration, now: datetime) -> App
     )
 
 
-# --- one policy, one commit ---------------------------------------------------------------------
-
-
-def _ask(policy: Policy, step: Step, evidence: Evidence | None) -> _Granted | GateResult:
-    """Whether one commit satisfies one policy: by the best of its requests."""
-    if policy == "none":
-        return _Granted("", ())
-    short = step.commit[:12]
-    if evidence is None or not evidence.facts.requests:
-        note = evidence.facts.note if evidence else ""
-        return _hold(
-            Reason.APPROVAL_MISSING,
-            f"commit {short} came to the branch without an approved pull request" + (f": {note}" if note else ""),
-            _REVERT,
-            (f"commit {short}",),
-        )
-    words = [_weigh(policy, step, request, evidence) for request in evidence.facts.requests]
-    return next((word for word in words if isinstance(word, _Granted)), words[0])
-
-
-def _weigh(policy: ApprovalSpec, step: Step, request: ChangeRequest, evidence: Evidence) -> _Granted | GateResult:
-    """One request against one policy."""
-    about = (f"commit {step.commit[:12]}", f"{request.ref}: {request.title}")
-    if request.merged_as != step.commit:
-        return _hold(Reason.APPROVAL_MISSING, f"{request.ref} was not merged as this commit", _REVERT, about)
-    reviewed = evidence.head_digests.get(request.head)
-    if reviewed != (step.after.digest if step.after else None):
-        message = f"the file in {request.ref} differs from the reviewed head {request.head[:12]}"
-        return _hold(Reason.APPROVAL_STALE, message, "bring the branch up to date, have it reviewed again", about)
-    if request.unproven_authors and not policy.allow_self:
-        commits = ", ".join(commit[:12] for commit in request.unproven_authors[:3])
-        message = f"nobody proved to have written {commits}, so whoever merged it may have approved their own work"
-        return _hold(Reason.SELF_APPROVAL, message, "sign the commits of the pull request", about)
-    return _count(policy, request, about)
-
-
-def _count(policy: ApprovalSpec, request: ChangeRequest, about: tuple[str, ...]) -> _Granted | GateResult:
-    """Count the people who approved: each once, no bot, no author, of those who may."""
-    said = [review for review in request.reviews if review.decision is Decision.APPROVED]
-    fresh = [review.person for review in said if review.head == request.head]
-    withdrawn = {r.person.id for r in request.reviews if r.decision is not Decision.APPROVED}
-    people = {person.id: person for person in (*fresh, *([request.merged_by] if request.merged_by else []))}
-    humans = [p for p in people.values() if not p.bot and p.id not in withdrawn]
-    others = [p for p in humans if policy.allow_self or not _same_person(p, request.authors)]
-    allowed = [p for p in others if policy.from_ is None or _named(p, policy.from_)]
-    if len(allowed) >= policy.required:
-        return _Granted(request.ref, tuple(sorted(p.id for p in allowed)))
-    missing = f"{request.ref} has {len(allowed)} of {policy.required} approvals that count"
-    if len(others) > len(allowed):
-        names = ", ".join(p.name for p in others if p not in allowed)
-        rule = ", ".join(policy.from_ or ())
-        message = f"{missing}: {names} may not approve here, only {rule}"
-        return _hold(Reason.APPROVER_NOT_ALLOWED, message, "have somebody named there approve", about)
-    if len(humans) > len(others):
-        names = ", ".join(p.name for p in humans if p not in others)
-        return _hold(Reason.SELF_APPROVAL, f"{missing}: {names} had a hand in the change", _HOW, about)
-    if len(said) > len(fresh):
-        message = f"{missing}: a review is of an older head than {request.head[:12]}"
-        return _hold(Reason.APPROVAL_STALE, message, "have the last head reviewed", about)
-    return _hold(Reason.APPROVAL_MISSING, missing, _HOW, about)
-
-
-def _same_person(person: Person, others: Iterable[Person]) -> bool:
-    return any(person.id == other.id or _folded(person.names) & _folded(other.names) for other in others)
-
-
-def _named(person: Person, names: Iterable[str]) -> bool:
-    return bool(_folded((*person.names, person.id)) & _folded(names))
-
-
-def _folded(names: Iterable[str]) -> set[str]:
-    return {name.casefold() for name in names}
-
-
-def _hold(reason: Reason, message: str, hint: str, evidence: tuple[str, ...] = ()) -> GateResult:
-    return GateResult(Gate.APPROVAL, Verdict.HELD, reason, message, evidence, hint)
-
-
-def _told(step: Step, word: _Granted | GateResult) -> str:
+def _told(step: Step, word: Granted | GateResult) -> str:
     short = step.commit[:12]
     if isinstance(word, GateResult):
         return f"{short} changed no field"

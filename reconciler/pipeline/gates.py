@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from reconciler.catalog import Declared as DeclaredFile
-from reconciler.core.approve import Approval, Evidence, Judge, Step
+from reconciler.core.approve import Approval, Judge
 from reconciler.core.declare import Declaration, Reading
+from reconciler.core.policy import Evidence, Step
 from reconciler.core.provenance import Provenance, judge_run
 from reconciler.errors import PolicyDenied, Reason, Transient
 from reconciler.model import (

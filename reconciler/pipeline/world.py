@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from reconciler.bounds import Bounds
-from reconciler.core.approve import Policy
+from reconciler.core.policy import Policy
 from reconciler.core.provenance import Provenance
 from reconciler.errors import Reason, ReconcilerError
 from reconciler.model import CommitId, Gate, GateResult, Verdict

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.core.approve import Approval, Evidence, Judge, Policy, Step
+from reconciler.core.approve import Approval, Judge
 from reconciler.core.declare import ApprovalSpec, Reading, read
+from reconciler.core.policy import Evidence, Policy, Step
 from reconciler.errors import Reason
 from reconciler.model import (
     Accepted,

@@ -68,8 +68,32 @@ def test_an_all_digit_sha256_is_text_without_quotes() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["012", "1_2", "1e9", "0x1F", "0b11", "12:34:56", "1.0", "2026-01-01", "true", "yes", "null", "~", "", "'12'", '"12"', "0", "-3", "+5", "9223372036854775808", "1 2", ".inf", "[1]", "{a: 1}"],
-)  # fmt: skip
+    [
+        "012",
+        "1_2",
+        "1e9",
+        "0x1F",
+        "0b11",
+        "12:34:56",
+        "1.0",
+        "2026-01-01",
+        "true",
+        "yes",
+        "null",
+        "~",
+        "",
+        "'12'",
+        '"12"',
+        "0",
+        "-3",
+        "+5",
+        "9223372036854775808",
+        "1 2",
+        ".inf",
+        "[1]",
+        "{a: 1}",
+    ],
+)
 def test_run_id_is_a_plain_decimal_from_one_and_nothing_else(value: str) -> None:
     (problem,) = problems(edited("17243512345", value))
     assert re.match(r"environments/staging.yaml:5:1[01]: artifact.run_id: found ", problem)
@@ -105,8 +129,23 @@ def test_sha256_is_64_lower_case_hex_digits_and_nothing_else(value: str) -> None
         ("", "1:1", "an empty file"),
         ("version: [\n", "2:1", "did not find expected node content"),
     ],
-    ids=["duplicate key", "quoted duplicate", "escaped duplicate", "anchor", "alias", "merge key", "tag", "python tag", "two documents", "list as key", "list root", "scalar root", "empty file", "broken"],
-)  # fmt: skip
+    ids=[
+        "duplicate key",
+        "quoted duplicate",
+        "escaped duplicate",
+        "anchor",
+        "alias",
+        "merge key",
+        "tag",
+        "python tag",
+        "two documents",
+        "list as key",
+        "list root",
+        "scalar root",
+        "empty file",
+        "broken",
+    ],
+)
 def test_what_yaml_allows_and_this_does_not(text: str, place: str, found: str) -> None:
     first = problems(text)[0]
     assert first.startswith(f"environments/staging.yaml:{place}: ")
@@ -169,7 +208,19 @@ def test_target_path_is_a_normal_absolute_path(path: str) -> None:
     assert "target.path" in problem
 
 
-@pytest.mark.parametrize("line", ["approval: {required: 0}", "approval: {required: 21}", "approval: {from: []}", "approval: {required: true}", "approval: None", "approval: {}x", "suspend: on", "suspend: 1"])  # fmt: skip
+@pytest.mark.parametrize(
+    "line",
+    [
+        "approval: {required: 0}",
+        "approval: {required: 21}",
+        "approval: {from: []}",
+        "approval: {required: true}",
+        "approval: None",
+        "approval: {}x",
+        "suspend: on",
+        "suspend: 1",
+    ],
+)
 def test_rules_that_say_nothing_or_too_much_are_refused(line: str) -> None:
     assert problems(GOOD + line + "\n")
 
@@ -199,8 +250,14 @@ def test_a_broken_file_is_not_edited() -> None:
 
 @pytest.mark.parametrize(
     ("path", "name"),
-    [("staging.yaml", "staging"), ("shop/prod-eu1.yaml", "shop/prod-eu1"), ("policy.yaml", None), ("README.md", None), ("environment.schema.json", None)],
-)  # fmt: skip
+    [
+        ("staging.yaml", "staging"),
+        ("shop/prod-eu1.yaml", "shop/prod-eu1"),
+        ("policy.yaml", None),
+        ("README.md", None),
+        ("environment.schema.json", None),
+    ],
+)
 def test_a_path_names_its_environment(path: str, name: str | None) -> None:
     assert environment_name(path) == name
 

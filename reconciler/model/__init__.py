@@ -1,0 +1,50 @@
+"""Frozen values that travel along the pipeline. No behaviour beyond what follows from their fields.
+
+Words are those of the documentation: a *run* is one CI run, an *artifact* one file that it stored,
+a *release* an artifact installed on a target, *live* the release that serves. All times are aware
+and in UTC; all sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from reconciler.model.branch import Change, ChangeRequest, Commit, Decision, ForgeFacts, Person, Review, TreeEntry
+from reconciler.model.ci import Artifact, Run
+from reconciler.model.ids import BlobId, CommitId, Digest, EnvironmentName, RunId
+from reconciler.model.memory import Action, Attempt, Declared, Health, OperatorHand, Outcome, Status, Sync, Transition
+from reconciler.model.target import Accepted, Drift, DriftKind, Observation, Release
+from reconciler.model.verdict import Gate, GateResult, Verdict
+
+__all__ = [
+    "Accepted",
+    "Action",
+    "Artifact",
+    "Attempt",
+    "BlobId",
+    "Change",
+    "ChangeRequest",
+    "Commit",
+    "CommitId",
+    "Decision",
+    "Declared",
+    "Digest",
+    "Drift",
+    "DriftKind",
+    "EnvironmentName",
+    "ForgeFacts",
+    "Gate",
+    "GateResult",
+    "Health",
+    "Observation",
+    "OperatorHand",
+    "Outcome",
+    "Person",
+    "Release",
+    "Review",
+    "Run",
+    "RunId",
+    "Status",
+    "Sync",
+    "Transition",
+    "TreeEntry",
+    "Verdict",
+]
