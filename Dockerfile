@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # The daemon, without root and with a read-only root file system:
 #   docker run --read-only --tmpfs /tmp -v state:/var/lib/reconciler -v /srv/shop:/srv/shop \
 #     -v ./reconciler.yaml:/etc/reconciler/reconciler.yaml:ro reconciler
