@@ -24,6 +24,7 @@ PROGRAMS = {
     "gpg": "gpg",
     "gpg-agent": "gpg-agent",
     "gpgv": "gpgv",
+    "zstd": "zstd",
 }
 """Programs that the project or its tests call, and Debian's packages for them."""
 

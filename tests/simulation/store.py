@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 from reconciler.core.audit import START, Entry, Fact, Kind, attempted, operated, seal
 from reconciler.core.strictjson import clean
@@ -63,6 +65,22 @@ class Memory:
         return replace(new, transitions=(*self.transitions, entered))
 
 
+_TURN = threading.RLock()
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _one_at_a_time(write: Callable[P, R]) -> Callable[P, R]:
+    """Writers queue up, as they do at a database: each reads, and replaces the memory as a whole."""
+
+    @functools.wraps(write)
+    def queued(*args: P.args, **kwargs: P.kwargs) -> R:
+        with _TURN:
+            return write(*args, **kwargs)
+
+    return queued
+
+
 class FakeStore:
     """`ports.Store`. Losing the memory, and restoring it from a backup, is an assignment to `memory`."""
 
@@ -74,11 +92,13 @@ class FakeStore:
 
     # --- lease and tip --------------------------------------------------------------------------
 
+    @_one_at_a_time
     def acquire(self, holder: str) -> int:
         with self._transaction("acquire"):
             self.memory = replace(self.memory, holder=holder, token=self.memory.token + 1)
         return self.memory.token
 
+    @_one_at_a_time
     def raise_token(self, holder: str, above: int) -> int:
         if self._read("raise_token").holder not in ("", holder):
             raise PolicyDenied(Reason.FENCED_OFF, "another process has taken the lease since")
@@ -89,6 +109,7 @@ class FakeStore:
     def tip(self) -> CommitId | None:
         return self._read("tip").tip
 
+    @_one_at_a_time
     def save_tip(self, tip: CommitId) -> None:
         if self._read("save_tip").tip != tip:
             with self._transaction("tip"):
@@ -99,6 +120,7 @@ class FakeStore:
     def statuses(self) -> Mapping[EnvironmentName, Status]:
         return dict(self._read("statuses").statuses)
 
+    @_one_at_a_time
     def save(self, status: Status, at: datetime, accepted: Accepted | None = None) -> None:
         status = _readable(status)
         new = self._read("save").with_status(status, at)
@@ -113,6 +135,7 @@ class FakeStore:
 
     # --- attempts -------------------------------------------------------------------------------
 
+    @_one_at_a_time
     def begin(self, attempt: Attempt) -> Attempt:
         begun = replace(_readable(attempt), id=self._next_id(), finished=None, outcome=None, reason=None)
         fact = attempted(Kind.INTENT, begun, self._clock.now())
@@ -120,6 +143,7 @@ class FakeStore:
             self.memory = self.memory.with_attempt(begun).with_entry(fact)
         return begun
 
+    @_one_at_a_time
     def finish(self, attempt: Attempt, status: Status, accepted: Accepted | None) -> None:
         at = attempt.finished or self._clock.now()
         ended = replace(_readable(attempt), finished=at)
@@ -133,6 +157,7 @@ class FakeStore:
         with self._transaction("outcome"):
             self.memory = new
 
+    @_one_at_a_time
     def refuse(self, attempt: Attempt, status: Status) -> None:
         at = attempt.finished or self._clock.now()
         outcome = attempt.outcome or Outcome.REFUSED
@@ -156,6 +181,7 @@ class FakeStore:
     def hands(self) -> Mapping[EnvironmentName, OperatorHand]:
         return dict(self._read("hands").hands)
 
+    @_one_at_a_time
     def save_hand(self, environment: EnvironmentName, hand: OperatorHand, what: str, at: datetime) -> None:
         with self._transaction("hand"):
             new = replace(self.memory, hands={**self.memory.hands, environment: hand})
