@@ -12,7 +12,6 @@ accepted, and the last one's `after` with what stands at the tip; `changes` alon
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Set
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +22,7 @@ from reconciler.git import objects, remote
 from reconciler.git.ancestry import Ancestry
 from reconciler.git.command import Git, GitFailed
 from reconciler.git.local import LocalMirror
+from reconciler.git.recent import Recent
 from reconciler.model import BlobId, Change, Commit, CommitId, TreeEntry
 from reconciler.ports import Trace
 
@@ -33,6 +33,11 @@ PATH_BYTES = 1024
 COMMITS_KEPT = 1024
 """Commits kept in memory after reading, of at most `COMMIT_KEPT_BYTES` each."""
 COMMIT_KEPT_BYTES = 16 * 1024
+BLOBS_KEPT = 256
+"""Files kept in memory after reading, of at most `BLOB_KEPT_BYTES` each: one pass asks for the same few again."""
+BLOB_KEPT_BYTES = 8 * 1024
+ENTRIES_KEPT = 4096
+"""Entries of trees kept in memory after they were asked for one by one."""
 
 
 class Mirror:
@@ -60,7 +65,9 @@ class Mirror:
         self._nowhere = directory / "none"  # so that `ls-remote` reads no repository's configuration
         self._ancestry = Ancestry(self._git)
         self._present: CommitId | None = None
-        self._commits: OrderedDict[CommitId, Commit] = OrderedDict()
+        self._commits: Recent[CommitId, Commit] = Recent(COMMITS_KEPT)
+        self._blobs: Recent[BlobId, bytes] = Recent(BLOBS_KEPT)
+        self._entries: Recent[tuple[CommitId, str], TreeEntry] = Recent(ENTRIES_KEPT)
         self._lock = threading.Lock()
 
     def head(self) -> CommitId | None:
@@ -122,11 +129,16 @@ class Mirror:
         Raises:
             Transient: `RepositoryUnavailable`.
         """
+        if (known := self._entries.get((commit, path))) is not None:
+            return known
         full = self._full(path)
         arguments = ("ls-tree", "-z", "--full-tree", commit, "--", full)
         listing = self._reading(lambda: self._ask(*arguments, limit=64 * 1024), commit)
         found = dict(objects.tree_entries(listing, "")).get(full)
-        return found if found and found.mode != "040000" else None
+        if found is None or found.mode == "040000":
+            return None
+        self._entries.put((commit, path), found)
+        return found
 
     def changed_paths(self, old: CommitId, new: CommitId) -> Set[str]:
         """Paths, relative to the declarations' folder, that differ between two commits; a mode counts.
@@ -146,7 +158,14 @@ class Mirror:
         Raises:
             Transient: `RepositoryUnavailable`; also for a name that is no blob's.
         """
-        return self._reading(lambda: self._batch("blob", tuple(dict.fromkeys(blobs)), limit))
+        names = tuple(dict.fromkeys(blobs))
+        known = {name: data for name in names if (data := self._blobs.get(name)) is not None and len(data) <= limit}
+        missing = tuple(name for name in names if name not in known)
+        read = self._reading(lambda: self._batch("blob", missing, limit)) if missing else {}
+        for name, data in read.items():
+            if data is not None and len(data) <= BLOB_KEPT_BYTES:
+                self._blobs.put(name, data)
+        return {**known, **read}
 
     def is_ancestor(self, old: CommitId, new: CommitId) -> bool:
         """Whether `new` is `old` or descends from it. False when either is unknown.
@@ -199,10 +218,8 @@ class Mirror:
             Transient: `RepositoryUnavailable`.
             PolicyDenied: `ApprovalMissing`, when it is larger than `bounds.commit_bytes`.
         """
-        with self._lock:
-            if commit in self._commits:
-                self._commits.move_to_end(commit)
-                return self._commits[commit]
+        if (known := self._commits.get(commit)) is not None:
+            return known
         limit = self._bounds.commit_bytes
         raw = self._reading(lambda: self._batch("commit", (commit,), limit), commit)[commit]
         if raw is None:
@@ -315,12 +332,9 @@ class Mirror:
 
     def _keep(self, raw: Mapping[CommitId, bytes | None]) -> None:
         """Remember commits; what a name stands for never changes."""
-        with self._lock:
-            for name, content in raw.items():
-                if content is not None and len(content) <= COMMIT_KEPT_BYTES:
-                    self._commits[name] = objects.commit(name, content)
-            while len(self._commits) > COMMITS_KEPT:
-                self._commits.popitem(last=False)
+        for name, content in raw.items():
+            if content is not None and len(content) <= COMMIT_KEPT_BYTES:
+                self._commits.put(name, objects.commit(name, content))
 
     def _unavailable(self, what: str, hint: str = "the next poll looks again") -> Transient:
         return Transient(Reason.REPOSITORY_UNAVAILABLE, f"{self._remote.address}: {what}", hint)
