@@ -102,10 +102,6 @@ class Daemon:
         self._stopping.set()
         self._look_now.set()
 
-    def wake(self) -> None:
-        """Look at the repository and at every environment that waits for a retry, now."""
-        self._look_now.set()
-
     def _thread(self, body: Callable[[], None], name: str) -> threading.Thread:
         thread = threading.Thread(target=body, name=name, daemon=True)
         thread.start()

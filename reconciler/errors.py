@@ -29,6 +29,7 @@ class Reason(StrEnum):
     ARTIFACT_MISSING = "ArtifactMissing"
     ARTIFACT_AMBIGUOUS = "ArtifactAmbiguous"
     SOURCE_UNAVAILABLE = "SourceUnavailable"
+    CUSTODY_UNAVAILABLE = "CustodyUnavailable"
     DIGEST_MISMATCH = "DigestMismatch"
     ARTIFACT_UNSAFE = "ArtifactUnsafe"
     ARTIFACT_TOO_LARGE = "ArtifactTooLarge"

@@ -229,7 +229,7 @@ class Store(Protocol):
         ...
 
     def tip(self) -> CommitId | None:
-        """The last accepted tip of the tracked branch."""
+        """The last tip of the tracked branch that was seen, and descended from the one before."""
         ...
 
     def save_tip(self, tip: CommitId) -> None:
@@ -245,6 +245,10 @@ class Store(Protocol):
 
         Adds a transition when sync, health, reason or live changed.
         """
+        ...
+
+    def forget(self, environment: EnvironmentName) -> None:
+        """Forget the status of an environment that is gone and never ran; its attempts and the audit stay."""
         ...
 
     def accepted(self, environment: EnvironmentName) -> Accepted | None:

@@ -32,6 +32,8 @@ def _needed(world: World, catalog: Catalog, environments: Iterable[EnvironmentNa
         if file.reading and file.reading.declaration:
             yield file.reading.declaration.sha256
         home = find_home(world, file)
+        if home is None and file.reading is None and world.store.accepted(environment) is None:
+            continue  # gone before anything of it was ever let in
         if home is None:
             raise _unknown(environment)
         if home.accepted:

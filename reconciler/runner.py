@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from reconciler.catalog import Catalog
-from reconciler.errors import ReconcilerError
+from reconciler.errors import Reason, ReconcilerError
 from reconciler.model import Attempt, EnvironmentName, Health, OperatorHand, Status, Sync
 from reconciler.pipeline import Fence, Pass, World, internal_error, unrecorded
 
@@ -62,14 +63,14 @@ class Runner:
             status = current.run()
             self._seen(environment, hand, current.closed_unfinished)
         except ReconcilerError as error:
-            status = unrecorded(file, previous, error, self._world.clock.now())
-            self._doubt(environment)
+            status = self._told(unrecorded(file, previous, error, self._world.clock.now()))
         except Exception as error:  # noqa: BLE001 - a bug in one environment must not stop the others
             problem = error
-            status = internal_error(file, previous, error, self._world.clock.now())
-            self._doubt(environment)
+            status = self._told(internal_error(file, previous, error, self._world.clock.now()))
         with self._lock:
             self._statuses[environment] = status
+            if _forgotten(status):
+                del self._statuses[environment]
             failures = 0 if settled(status) else self._failures.get(environment, 0) + 1
             self._failures[environment] = failures
         self._report(status, previous, problem)
@@ -87,9 +88,13 @@ class Runner:
         with self._lock:
             return self._unfinished.get(environment, ())
 
-    def _doubt(self, environment: EnvironmentName) -> None:
+    def _told(self, status: Status) -> Status:
+        """A status that no pass could leave: told to whoever asks the store, if that is there."""
         with self._lock:
-            self._doubtful.add(environment)
+            self._doubtful.add(status.environment)
+        with suppress(ReconcilerError):
+            self._world.store.save(status, self._world.clock.now())
+        return status
 
     def _seen(self, environment: EnvironmentName, hand: OperatorHand, closed: bool) -> None:
         with self._lock:
@@ -113,6 +118,11 @@ def _by_environment(attempts: Iterable[Attempt]) -> dict[EnvironmentName, tuple[
     return found
 
 
+def _forgotten(status: Status) -> bool:
+    """Whether the environment is gone, and nothing of it was ever live."""
+    return status.reason is Reason.ENVIRONMENT_REMOVED and not status.target
+
+
 def settled(status: Status) -> bool:
     """Whether there is nothing left to try."""
-    return status.sync is Sync.SYNCED and status.health is not Health.DEGRADED
+    return _forgotten(status) or (status.sync is Sync.SYNCED and status.health is not Health.DEGRADED)

@@ -1,7 +1,7 @@
 """Follows the tracked branch: one `ls-remote` while nothing changes, only the changed files when something does.
 
 It moves the catalog forward along the branch and never back: a tip that does not descend from the last
-accepted one is reported, and every environment holds until the branch is pushed back.
+one that was seen is reported, and every environment holds until the branch is pushed back.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Tracker:
         self._repository = repository
         self._catalog = catalog
         self._store = store
-        self._accepted: CommitId | None = store.tip()
+        self._seen: CommitId | None = store.tip()
         self._doubtful = False
         """Whether the store may know another tip than we: an answer of it was lost."""
         self._due: set[EnvironmentName] = set()
@@ -40,23 +40,23 @@ class Tracker:
         """
         tip = self._repository.head()
         if self._doubtful:
-            self._accepted, self._doubtful = self._store.tip(), False
+            self._seen, self._doubtful = self._store.tip(), False
         if tip is None:
             self._lose("the tracked branch is not there", None)
-        elif tip != self._accepted or tip != self._catalog.tip or self._catalog.rewritten:
+        elif tip != self._seen or tip != self._catalog.tip or self._catalog.rewritten:
             self._repository.fetch(tip)
-            if self._accepted and not self._repository.is_ancestor(self._accepted, tip):
-                why = f"the tip {tip[:12]} does not descend from {self._accepted[:12]}, the last accepted tip"
+            if self._seen and not self._repository.is_ancestor(self._seen, tip):
+                why = f"the tip {tip[:12]} does not descend from {self._seen}, the last tip that was seen"
                 self._lose(why, tip)
             else:
                 self._follow(tip)
         return self._hand_over()
 
     def _follow(self, tip: CommitId) -> None:
-        if tip != self._accepted:
+        if tip != self._seen:
             self._doubtful = True
             self._store.save_tip(tip)
-            self._accepted, self._doubtful = tip, False
+            self._seen, self._doubtful = tip, False
         if self._catalog.tip is None or self._catalog.rewritten:
             self._all_due = True
         self._due |= self._catalog.refresh(tip)
@@ -65,7 +65,7 @@ class Tracker:
     def _lose(self, why: str, tip: CommitId | None) -> None:
         """The branch may not be followed: everything that is known holds."""
         if self._catalog.tip is None:
-            start = tip or self._accepted
+            start = tip or self._seen
             if start is None:
                 return
             self._repository.fetch(start)

@@ -59,6 +59,14 @@ class System:
         """
         return Runner(self.world, self.catalog, f"{os.getpid()}-{uuid.uuid4().hex}", report)
 
+    def collect(self) -> int:
+        """Remove from custody what nobody needs; returns how many copies went.
+
+        Raises:
+            ReconcilerError: An environment can't be looked at; nothing was removed.
+        """
+        return collect(self.world, self.catalog)
+
     def daemon(self, runner: Runner, trouble: Callable[[Exception | None], None]) -> Daemon:
         """The loop around a runner."""
         settings = self.settings
@@ -70,7 +78,7 @@ class System:
             self.world.clock,
             self.random,
             lambda: watched(settings, self.world),
-            lambda: collect(self.world, self.catalog),
+            self.collect,
             trouble,
         )
 

@@ -222,7 +222,7 @@ class Judge:
 
     def _refusal(self) -> GateResult:
         if self._broken:
-            return replace(self._broken, hint="revert the commit that broke the file, then open a pull request")
+            return replace(self._broken, hint="revert the commit that broke the file; then have the change approved")
         if not self._taints:
             return refused(
                 Reason.APPROVAL_MISSING,
@@ -230,7 +230,7 @@ class Judge:
                 HOW,
             )
         hold = next(iter(self._taints.values()))
-        names = ", ".join(sorted(self._taints))
+        names = "the whole file" if not self._clean.fields else ", ".join(sorted(self._taints))
         evidence = (*hold.evidence, f"unapproved so far: {names}")
         return replace(hold, evidence=evidence)
 

@@ -15,8 +15,8 @@ from reconciler.model import ChangeRequest, CommitId, Decision, Digest, ForgeFac
 
 Policy = ApprovalSpec | Literal["none"]
 
-HOW = "open a pull request and have somebody else approve and merge it"
-_REVERT = "revert the commit, or replace what it changed through an approved pull request"
+HOW = "have somebody who had no hand in it approve and merge it"
+_REVERT = "revert the commit, or replace what it changed through an approved change"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,11 @@ def ask(policy: Policy, step: Step, evidence: Evidence | None) -> Granted | Gate
         return Granted("", ())
     short = step.commit[:12]
     if evidence is None or not evidence.facts.requests:
-        note = evidence.facts.note if evidence else ""
+        note, how = (evidence.facts.note, evidence.facts.how) if evidence else ("", "")
         return refused(
             Reason.APPROVAL_MISSING,
-            f"commit {short} came to the branch without an approved pull request" + (f": {note}" if note else ""),
-            _REVERT,
+            f"commit {short} came to the branch without an approval" + (f": {note}" if note else ""),
+            _REVERT + (f" ({how})" if how else ""),
             (f"commit {short}",),
         )
     words = [_weigh(policy, step, request, evidence) for request in evidence.facts.requests]
@@ -75,7 +75,7 @@ def _weigh(policy: ApprovalSpec, step: Step, request: ChangeRequest, evidence: E
     if request.unproven_authors and not policy.allow_self:
         commits = ", ".join(commit[:12] for commit in request.unproven_authors[:3])
         message = f"nobody proved to have written {commits}, so whoever merged it may have approved their own work"
-        return refused(Reason.SELF_APPROVAL, message, "sign the commits of the pull request", about)
+        return refused(Reason.SELF_APPROVAL, message, "sign the commits that are merged", about)
     return _count(policy, request, about)
 
 

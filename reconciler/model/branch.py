@@ -106,3 +106,5 @@ class ForgeFacts:
     commit: CommitId
     requests: tuple[ChangeRequest, ...]
     note: str = ""
+    how: str = ""
+    """How a change is let in at this forge, in the imperative, for people."""

@@ -100,7 +100,7 @@ class Status:
     target: str = ""
     """Where it lives; empty while nobody can tell."""
     since: datetime | None = None
-    """When sync, health or reason last changed."""
+    """When sync, health, reason or live last changed."""
 
     @property
     def ready(self) -> bool:

@@ -12,8 +12,8 @@ from reconciler.errors import Reason
 class Gate(StrEnum):
     """Conditions that must hold before live may change, in the order in which they are judged."""
 
-    SCHEMA = "schema"
     HISTORY = "history"
+    SCHEMA = "schema"
     SUSPENSION = "suspension"
     APPROVAL = "approval"
     PROVENANCE = "provenance"

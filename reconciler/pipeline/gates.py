@@ -17,6 +17,7 @@ from reconciler.errors import PolicyDenied, Reason, Transient
 from reconciler.model import (
     Accepted,
     Artifact,
+    Attempt,
     Change,
     CommitId,
     Digest,
@@ -61,6 +62,12 @@ class Gates:
         for name in (Gate.PROVENANCE, Gate.CUSTODY):
             self.passed(name, "judged when it was deployed")
 
+    def recall(self, attempt: Attempt) -> None:
+        """What passed in an earlier attempt at the very same; asked again, it would only be asked in vain."""
+        for result in attempt.gates:
+            if result.verdict is Verdict.PASSED and result.gate not in self._words:
+                self.keep(result)
+
     def keep(self, result: GateResult) -> None:
         """Keep a gate's word as it was given."""
         self._words[result.gate] = result
@@ -74,14 +81,14 @@ class Gates:
         file, accepted = self._file, self._accepted
         with gate(Gate.HISTORY):
             if file.rewritten:
-                hint = "push the branch back to a history that contains the last accepted tip"
+                hint = "push the branch back to a history that contains the last tip that was seen"
                 raise PolicyDenied(Reason.BRANCH_REWRITTEN, file.rewritten, hint)
             if accepted and self._home and self._home.reading is None:
                 raise PolicyDenied(
                     Reason.BRANCH_REWRITTEN,
                     f"the tip {file.tip[:12]} does not descend from {accepted.commit[:12]} with the file as it was "
                     "accepted there",
-                    "push the branch back to a history that contains that commit",
+                    f"push the branch back to a history that contains it, such as {accepted.commit} itself",
                 )
             if file.reading is None or accepted is None or file.reading.digest != accepted.declaration:
                 start = accepted.commit if accepted else self._baseline()
@@ -90,7 +97,7 @@ class Gates:
                 raise PolicyDenied(
                     Reason.ENVIRONMENT_REMOVED,
                     f"environments/{file.path} is gone from the branch; what is live stays",
-                    "put the file back; to end the environment, remove what is live by hand",
+                    "put the file back; to end the environment, remove what is live by hand: it is not deployed again",
                 )
         self.passed(Gate.HISTORY, *([f"descends from {accepted.commit[:12]}"] if accepted else ["nothing before it"]))
 

@@ -23,6 +23,9 @@ from reconciler.model import (
 from reconciler.pipeline.gates import Gates
 from reconciler.pipeline.home import Home
 
+_TOLD = 10
+"""Drifted paths that the record of a repair names."""
+
 
 def declared(file: DeclaredFile, home: Home | None, gates: Gates | None, previous: Status | None) -> Declared:
     """The commit that last changed the file, and what the file says."""
@@ -39,15 +42,22 @@ def declared(file: DeclaredFile, home: Home | None, gates: Gates | None, previou
 
 
 def attempt(
-    file: DeclaredFile, home: Home | None, gates: Gates | None, previous: Status | None, now: datetime
+    file: DeclaredFile,
+    home: Home | None,
+    gates: Gates | None,
+    approval: Approval | None,
+    previous: Status | None,
+    now: datetime,
 ) -> Attempt:
-    """A try at what the tip declares."""
+    """A try at what the tip declares; `approval` is that of the tip, when it got so far."""
     return Attempt(
         environment=file.environment,
         action=Action.DEPLOY,
         declared=declared(file, home, gates, previous),
         before=home.observed.live if home else None,
         started=now,
+        request=approval.request if approval else "",
+        approvers=approval.approvers if approval else (),
         gates=gates.results() if gates else (),
     )
 
@@ -64,6 +74,7 @@ def attempt_at(action: Action, approval: Approval, home: Home, gates: Gates, tok
         approvers=approval.approvers,
         gates=gates.results(),
         token=token,
+        message=_drifted(home.observed) if action is Action.REPAIR else "",
     )
 
 
@@ -74,7 +85,7 @@ def ended(attempt: Attempt, outcome: Outcome, now: datetime, result: GateResult 
         finished=now,
         outcome=outcome,
         reason=result.reason if result else None,
-        message=result.message if result else "",
+        message=result.message if result else attempt.message,
     )
 
 
@@ -169,6 +180,13 @@ def unrecorded(file: DeclaredFile, previous: Status | None, error: ReconcilerErr
     return replace(status, reason=error.reason, message=error.message, hint=error.hint)
 
 
+def _drifted(observed: Observation) -> str:
+    """What a repair found, for the record: once repaired, nothing else tells."""
+    told = ", ".join(f"{drift.kind} {drift.path}" for drift in observed.drift[:_TOLD])
+    more = len(observed.drift) - _TOLD
+    return f"drift: {told}" + (f" and {more} more" if more > 0 else "")
+
+
 def _health(observed: Observation | None) -> Health:
     if observed is None or (observed.live is None and not observed.drift):
         return Health.UNKNOWN
@@ -177,5 +195,9 @@ def _health(observed: Observation | None) -> Health:
 
 def _since(status: Status, previous: Status | None, now: datetime) -> Status:
     """Keep since when it stands like this, so that the same state twice is the same value."""
-    same = previous and (previous.sync, previous.health, previous.reason) == (status.sync, status.health, status.reason)
+    same = previous and _state(previous) == _state(status)
     return replace(status, since=previous.since if previous and same else now)
+
+
+def _state(status: Status) -> tuple[object, ...]:
+    return status.sync, status.health, status.reason, status.live

@@ -70,6 +70,7 @@ class Pass:
         self._home: Home | None = None
         self._gates: Gates | None = None
         self._hand = hand
+        self._approval: Approval | None = None
         self._holding: Held | None = None
         self.closed_unfinished = False
         """Whether every open intent has its outcome by now."""
@@ -88,7 +89,7 @@ class Pass:
             gates.history()
             declaration = gates.schema()
             gates.suspension(declaration, self._hand)
-            approval = gates.approval()
+            self._approval = approval = gates.approval()
             return self._drive(gates, declaration, approval)
         except Held as held:
             return self._hold(held)
@@ -100,7 +101,7 @@ class Pass:
         action = decide(approval, home.observed)
         if action is Action.NONE:
             return self._converged(home, gates, approval)
-        self._not_failed_before(approval)
+        self._not_failed_before(gates, approval)
         if action is not Action.DEPLOY:
             gates.judged_before()
         if action is Action.ACCEPT:
@@ -195,9 +196,13 @@ class Pass:
         if held.result.reason is not Reason.SUSPENDED and not self._hand.suspended:
             self._repair(held)
         status = self._status(held)
+        if held.result.reason is Reason.ENVIRONMENT_REMOVED and self._home is None:
+            self._world.store.forget(self._file.environment)
+            return status
         last = self._previous
         if last is None or (last.reason, last.declared) != (status.reason, status.declared):
-            tried = record.attempt(self._file, self._home, self._gates, self._previous, self._world.clock.now())
+            now = self._world.clock.now()
+            tried = record.attempt(self._file, self._home, self._gates, self._approval, self._previous, now)
             self._world.store.refuse(self._ended(tried, Outcome.REFUSED, held.result), status)
         else:
             self._world.store.save(status, self._world.clock.now())
@@ -215,6 +220,8 @@ class Pass:
         action = decide(approval, home.observed)
         if action not in (Action.REPAIR, Action.DEPLOY):
             return
+        if held.result.reason is Reason.ENVIRONMENT_REMOVED and home.observed.accepted is None:
+            return  # first the file was removed, then what was live, with its record: it is meant to be gone
         gates = Gates(self._world, self._file, home)
         gates.judged_before()
         try:
@@ -222,7 +229,7 @@ class Pass:
         except Held:
             return  # the drift stays in the status; what holds the tip is the news
 
-    def _not_failed_before(self, approval: Approval) -> None:
+    def _not_failed_before(self, gates: Gates, approval: Approval) -> None:
         """Stop at bytes that failed before under this same declaration, whatever else failed since.
 
         Raises:
@@ -236,7 +243,8 @@ class Pass:
                 return
             word = next((result for result in attempt.gates if result.verdict is Verdict.HELD), None)
             if word and attempt.reason in BAD_BYTES:
-                raise Held(word)
+                gates.recall(attempt)
+                raise Held(replace(word, evidence=(f"attempt {attempt.id} failed; not tried again",)))
 
     def _close_unfinished(self) -> None:
         """Give intents of a process that ended in between their one outcome: what is there now."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import make_url, select
+from sqlalchemy import delete, make_url, select
 from sqlalchemy.exc import ArgumentError
 
 from reconciler.core.audit import Entry, Kind, attempted, operated
@@ -88,7 +88,7 @@ class SqlStore:
         return token
 
     def tip(self) -> CommitId | None:
-        """The last accepted tip of the tracked branch."""
+        """The last tip of the tracked branch that was seen."""
         with self._database.read() as connection:
             tip = connection.execute(select(tables.branch.c.tip)).scalar()
         return None if tip is None else CommitId(tip)
@@ -115,6 +115,13 @@ class SqlStore:
         with self._database.write("store:status") as connection:
             statements.put_status(connection, status, at)
             statements.put_accepted(connection, accepted)
+
+    def forget(self, environment: EnvironmentName) -> None:
+        """Forget a status; writes nothing when none is remembered."""
+        table = tables.statuses
+        if environment in self.statuses():
+            with self._database.write("store:forget") as connection:
+                connection.execute(delete(table).where(table.c.environment == environment))
 
     def transitions(
         self, environment: EnvironmentName | None = None, after: int = 0, limit: int = 1000

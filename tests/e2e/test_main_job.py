@@ -221,6 +221,62 @@ def test_a_removed_file_holds_and_tears_nothing_down(site: Site) -> None:
     assert site.current("prod") == 1
 
 
+def test_an_environment_ends_by_removing_its_file_and_then_what_is_live(site: Site) -> None:
+    site.git.remove("environments/prod.yaml").commit(site.engineer, "Remove").push()
+    site.reconcile()
+    shutil.rmtree(site.live / "prod")
+    held(site.reconcile()["prod"], Reason.ENVIRONMENT_REMOVED)
+    assert not (site.live / "prod").exists()
+
+
+def test_an_environment_that_was_never_let_in_is_forgotten_with_its_file(site: Site) -> None:
+    site.push("typo", 1)
+    held(site.reconcile()["typo"], Reason.APPROVAL_MISSING)
+    site.git.remove("environments/typo.yaml").commit(site.engineer, "Remove").push()
+    site.reconcile()
+    with site.system() as system:
+        system.tracker.look()
+        assert "typo" not in system.world.store.statuses()
+        assert system.collect() == 0
+
+
+def test_a_fault_of_custody_is_told_as_such(site: Site) -> None:
+    site.declare("prod", 2)
+    custody = site.folder / "state" / "custody"
+    shutil.rmtree(custody)
+    custody.write_text("in the way")
+    status = site.reconcile()["prod"]
+    assert (status.sync, status.reason) == (Sync.OUT_OF_SYNC, Reason.CUSTODY_UNAVAILABLE)
+    assert site.cli("why", "prod").returncode == 3
+    custody.unlink()
+    assert site.reconcile()["prod"].ready
+
+
+def test_custody_keeps_what_is_declared_live_or_kept_and_nothing_else(site: Site) -> None:
+    for run in (2, 3, 4, 5):
+        site.publish(run)
+        site.declare("prod", run)
+        site.reconcile()
+    with site.system() as system:
+        system.tracker.look()
+        assert system.collect() == 2  # `keep: 3` leaves runs 3, 4 and 5
+        assert system.collect() == 0
+
+
+def test_a_repair_records_what_it_found(site: Site) -> None:
+    (site.live / "prod" / "current" / "foreign").write_bytes(b"by hand")
+    assert site.reconcile()["prod"].ready
+    intent, outcome = site.audit()[-2:]
+    assert "foreign foreign" in intent.message
+    assert "foreign foreign" in outcome.message
+
+
+def test_a_refused_attempt_names_who_approved_it(site: Site) -> None:
+    site.declare("prod", 2, sha="0" * 64)
+    held(site.reconcile()["prod"], Reason.DIGEST_MISMATCH)
+    assert site.audit()[-1].approvers == ("reviewer@example.com",)
+
+
 def test_a_renamed_file_hands_no_target_over(site: Site) -> None:
     text = site.declaration("prod", 2)
     site.git.remove("environments/prod.yaml").commit(site.engineer, "Remove").push()

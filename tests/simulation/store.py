@@ -130,6 +130,13 @@ class FakeStore:
             with self._transaction("status"):
                 self.memory = new
 
+    @_one_at_a_time
+    def forget(self, environment: EnvironmentName) -> None:
+        if environment in self._read("forget").statuses:
+            with self._transaction("forget"):
+                kept = {name: status for name, status in self.memory.statuses.items() if name != environment}
+                self.memory = replace(self.memory, statuses=kept)
+
     def accepted(self, environment: EnvironmentName) -> Accepted | None:
         return self._read("accepted").accepted.get(environment)
 

@@ -33,6 +33,9 @@ VERDICTS = 8192
 
 _CO_AUTHOR = re.compile(r"^[ \t]*co-authored-by[ \t]*:[ \t]*(\S.*)$", re.IGNORECASE | re.MULTILINE)
 
+HOW = "on a branch, merged by somebody else with `git merge -S --no-ff`"
+"""How a change is let in, for people."""
+
 
 class SignedMergeOptions(BaseModel):
     """The operator's settings below `forge:` for this type."""
@@ -175,4 +178,4 @@ def _kind(commit: Commit) -> str:
 
 
 def _none(commit: CommitId, note: str) -> ForgeFacts:
-    return ForgeFacts(commit, (), note)
+    return ForgeFacts(commit, (), note, HOW)
