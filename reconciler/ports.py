@@ -98,6 +98,10 @@ class Repository(Protocol):
         """Commits reachable from `head` and not from `base`; at most `limit` + 1 of them."""
         ...
 
+    def merge_bases(self, one: CommitId, other: CommitId) -> tuple[CommitId, ...]:
+        """The best common ancestors of two commits: where their histories parted. Empty for unrelated ones."""
+        ...
+
     def watched(self) -> tuple[Path, ...]:
         """Local folders whose changes mean that the branch may have moved; empty for a remote one."""
         ...
@@ -309,3 +313,5 @@ class Parts:
     state: Path
     """The state directory: adapters write below `state/<their own name>` only."""
     repository: Repository | None = None
+    branch: str = ""
+    """The tracked branch; empty when it is not known."""

@@ -83,6 +83,7 @@ class Judge:
     def __init__(self, environment: EnvironmentName, newcomer: Policy) -> None:
         """Begin before the file's first commit: `newcomer` is the policy that lets a new file in."""
         self._environment = environment
+        self._newcomer = newcomer
         self._clean = _State(fields={}, digest=None, policies=(newcomer,), commit=None)
         self._before: Reading | None = None
         self._let_in: dict[str, object] = {}
@@ -107,7 +108,7 @@ class Judge:
     def asks_for(self, step: Step) -> bool:
         """Whether the forge's facts about this commit decide anything."""
         open_question = not step.from_side and not self._goes_back(step)
-        return open_question and any(policy != "none" for policy in self._policies())
+        return open_question and any(policy != "none" for policy in self._policies(step))
 
     def take(self, step: Step, evidence: Evidence | None) -> None:
         """Judge one change. `evidence` may be None only where `asks_for` said no."""
@@ -147,14 +148,22 @@ class Judge:
         """Whether this step restores the exact content that was last let in."""
         return step.after is not None and step.after.digest == self._clean.digest
 
-    def _policies(self) -> tuple[Policy, ...]:
+    def _policies(self, step: Step) -> tuple[Policy, ...]:
+        """What must be satisfied: the rules in force, the parent's, and a newcomer's where the target moves.
+
+        Without the latter, an environment that asks nobody could be moved onto another one's place.
+        """
         parent = self._before.declaration if self._before else None
-        return (*self._clean.policies, *((parent.approval,) if parent else ()))
+        after = step.after.declaration if step.after else None
+        place = after.target.path if after else None
+        moves = place is not None and self._let_in.get("target.path") not in (None, place)
+        return (*self._clean.policies, *((parent.approval,) if parent else ()), *((self._newcomer,) if moves else ()))
 
     def _judge(self, step: Step, evidence: Evidence | None) -> Granted | GateResult:
         granted = Granted("", ())
-        for policy in self._policies():
-            word = ask(policy, step, evidence)
+        before = self._before.digest if self._before else None
+        for policy in self._policies(step):
+            word = ask(policy, step, before, evidence)
             if isinstance(word, GateResult):
                 return word
             granted = word if word.request else granted

@@ -36,6 +36,8 @@ class Evidence:
 
     facts: ForgeFacts
     head_digests: Mapping[CommitId, Digest | None]
+    base_digests: Mapping[CommitId, frozenset[Digest | None]]
+    """The file's digests where each head's branch began: at every merge base of the head and the first parent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,15 @@ class Granted:
     approvers: tuple[str, ...]
 
 
-def ask(policy: Policy, step: Step, evidence: Evidence | None) -> Granted | GateResult:
-    """Whether one commit satisfies one policy: by the best of its requests."""
+def ask(policy: Policy, step: Step, before: Digest | None, evidence: Evidence | None) -> Granted | GateResult:
+    """Whether one commit satisfies one policy: by the best of its requests.
+
+    Args:
+        policy: What is asked for.
+        step: The commit, and the file after it.
+        before: The file's digest at the commit's first parent.
+        evidence: What the forge says of the commit.
+    """
     if policy == "none":
         return Granted("", ())
     short = step.commit[:12]
@@ -59,11 +68,13 @@ def ask(policy: Policy, step: Step, evidence: Evidence | None) -> Granted | Gate
             _REVERT + (f" ({how})" if how else ""),
             (f"commit {short}",),
         )
-    words = [_weigh(policy, step, request, evidence) for request in evidence.facts.requests]
+    words = [_weigh(policy, step, before, request, evidence) for request in evidence.facts.requests]
     return next((word for word in words if isinstance(word, Granted)), words[0])
 
 
-def _weigh(policy: ApprovalSpec, step: Step, request: ChangeRequest, evidence: Evidence) -> Granted | GateResult:
+def _weigh(
+    policy: ApprovalSpec, step: Step, before: Digest | None, request: ChangeRequest, evidence: Evidence
+) -> Granted | GateResult:
     """One request against one policy."""
     about = (f"commit {step.commit[:12]}", f"{request.ref}: {request.title}")
     if request.merged_as != step.commit:
@@ -71,6 +82,11 @@ def _weigh(policy: ApprovalSpec, step: Step, request: ChangeRequest, evidence: E
     reviewed = evidence.head_digests.get(request.head)
     if reviewed != (step.after.digest if step.after else None):
         message = f"the file in {request.ref} differs from the reviewed head {request.head[:12]}"
+        return refused(Reason.APPROVAL_STALE, message, "bring the branch up to date, have it reviewed again", about)
+    if any(base != before for base in evidence.base_digests.get(request.head, ())):
+        # Else the merge could bring back what stood where the branch began, and its author is not among those of
+        # the merged commits: whoever merges would approve what nobody in this request wrote.
+        message = f"the file changed on the branch since {request.ref} began"
         return refused(Reason.APPROVAL_STALE, message, "bring the branch up to date, have it reviewed again", about)
     if request.unproven_authors and not policy.allow_self:
         commits = ", ".join(commit[:12] for commit in request.unproven_authors[:3])

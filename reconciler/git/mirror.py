@@ -247,6 +247,21 @@ class Mirror:
             self._keep(self._reading(lambda: self._batch("commit", wanted, COMMIT_KEPT_BYTES), base, head))
         return names
 
+    def merge_bases(self, one: CommitId, other: CommitId) -> tuple[CommitId, ...]:
+        """The best common ancestors of two commits; empty for unrelated ones.
+
+        Raises:
+            Transient: `RepositoryUnavailable`.
+        """
+
+        def read() -> bytes:
+            code, output, complaint = self._git.ask(self._local.path, "merge-base", "--all", one, other)
+            if code not in (0, 1):  # 1: unrelated histories
+                raise GitFailed(f"the local mirror: git merge-base: {complaint or f'ended with {code}'}")
+            return output
+
+        return tuple(CommitId(name) for name in self._reading(read, one, other).decode("ascii", "replace").split())
+
     def watched(self) -> tuple[Path, ...]:
         """Local folders whose changes mean that the branch may have moved; empty for a remote one.
 

@@ -14,8 +14,8 @@ class Gate(StrEnum):
 
     HISTORY = "history"
     SCHEMA = "schema"
-    SUSPENSION = "suspension"
     APPROVAL = "approval"
+    SUSPENSION = "suspension"
     PROVENANCE = "provenance"
     CUSTODY = "custody"
     TARGET = "target"

@@ -6,7 +6,7 @@ asked of CI on behalf of a declaration that nobody approved.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from reconciler.catalog import Declared as DeclaredFile
 from reconciler.core.approve import Approval, Judge
@@ -25,6 +25,7 @@ from reconciler.model import (
     GateResult,
     OperatorHand,
     Run,
+    Status,
     Verdict,
 )
 from reconciler.pipeline.home import Home, reading_at, reading_of
@@ -118,16 +119,27 @@ class Gates:
                     "; ".join(told) + (f"; and {more} more" if more else ""),
                     "mend the file; `reconciler validate` shows every problem before a push",
                 )
-            at_home = self._home and self._home.path == reading.declaration.target.path
-            if self._file.rivals and not (at_home and self._home and self._home.observed.accepted):
-                others = ", ".join(self._file.rivals[:3])
-                raise PolicyDenied(
-                    Reason.INVALID_DECLARATION,
-                    f"target.path {reading.declaration.target.path} overlaps with that of {others}",
-                    "give each environment a folder of its own",
-                )
         self.passed(Gate.SCHEMA, f"environments/{self._file.path}, sha256 {reading.digest[:12]}")
         return reading.declaration
+
+    def rivalry(self, declaration: Declaration) -> None:
+        """No other environment has an equal or better claim on the declared target.
+
+        Raises:
+            Held: `InvalidDeclaration`.
+        """
+        home = self._home
+        if not self._file.rivals or (home and home.observed.accepted and home.path == declaration.target.path):
+            return
+        statuses = self._world.store.statuses()
+        others = [name for name in self._file.rivals if not _unapproved(statuses.get(name))]
+        with gate(Gate.SCHEMA):
+            if others:
+                raise PolicyDenied(
+                    Reason.INVALID_DECLARATION,
+                    f"target.path {declaration.target.path} overlaps with that of {', '.join(others[:3])}",
+                    "give each environment a folder of its own",
+                )
 
     def suspension(self, declaration: Declaration, hand: OperatorHand) -> None:
         """Nobody said to leave this environment alone.
@@ -155,8 +167,7 @@ class Gates:
         now = self._world.clock.now()
         with gate(Gate.APPROVAL):
             judge = Judge(self._file.environment, self._world.newcomer)
-            self._begin(judge)
-            for step in self._steps():
+            for step in self._steps(self._begin(judge)):
                 judge.take(step, self._evidence(step) if judge.asks_for(step) else None)
             result, approval = judge.verdict(reading, now)
         if approval is None:
@@ -191,25 +202,28 @@ class Gates:
             )
         return baseline
 
-    def _begin(self, judge: Judge) -> None:
-        """Where the judgement begins: at what was accepted, at the operator's baseline, or at the very start."""
+    def _begin(self, judge: Judge) -> Reading | None:
+        """Begin at what was accepted, at the operator's baseline, or (None) at the very start."""
         home, baseline = self._home, self._world.baseline
         if home and home.accepted and home.reading:
             judge.begin_at(home.accepted, home.reading)
-        elif baseline and (reading := reading_at(self._world, self._file, baseline)) and reading.declaration:
+            return home.reading
+        if baseline and (reading := reading_at(self._world, self._file, baseline)) and reading.declaration:
             judge.begin_at(self._trusted(baseline, reading, reading.declaration), reading)
+            return reading
+        return None
 
-    def _steps(self) -> Iterator[Step]:
+    def _steps(self, begun: Reading | None) -> Iterator[Step]:
         """Every change, and whatever came in between from the side.
 
         A merge whose sides are swapped puts the first-parent history on another line, on which the file may
         stand differently than after the change before. Nobody approved that difference: it is a step of its own,
         of a commit that no request merged.
         """
-        before = self._home.reading.digest if self._home and self._home.reading else None
+        before = begun.digest if begun else None
         for change in self.changes:
             parent = reading_of(self._world, self._file, change.before)
-            if (parent.digest if parent else None) != before and change.parent is not None and before is not None:
+            if (parent.digest if parent else None) != before and change.parent is not None:
                 yield Step(change.parent, parent, from_side=True)
             after = reading_of(self._world, self._file, change.after)
             before = after.digest if after else None
@@ -235,11 +249,17 @@ class Gates:
                 "set forge: in the settings",
             )
         facts = self._world.forge.facts(step.commit)
-        heads: Mapping[CommitId, Reading | None] = {
-            request.head: reading_at(self._world, self._file, request.head) for request in facts.requests
-        }
-        digests: dict[CommitId, Digest | None] = {head: r.digest if r else None for head, r in heads.items()}
-        return Evidence(facts, digests)
+        heads = {request.head: self._digest_at(request.head) for request in facts.requests}
+        parent = next((change.parent for change in self.changes if change.commit == step.commit), None)
+        bases = {head: self._digests_where_parted(parent, head) for head in heads} if parent else {}
+        return Evidence(facts, heads, bases)
+
+    def _digests_where_parted(self, parent: CommitId, head: CommitId) -> frozenset[Digest | None]:
+        return frozenset(self._digest_at(base) for base in self._world.repository.merge_bases(parent, head))
+
+    def _digest_at(self, commit: CommitId) -> Digest | None:
+        reading = reading_at(self._world, self._file, commit)
+        return reading.digest if reading else None
 
     def _source(self, declaration: Declaration) -> tuple[Source, Provenance]:
         sources = self._world.sources
@@ -252,3 +272,10 @@ class Gates:
                 "name one of the operator's sources",
             )
         return sources[name]
+
+
+def _unapproved(status: Status | None) -> bool:
+    """Whether an environment's declaration is known not to be let in: it has no claim on anything."""
+    return status is not None and any(
+        word.gate is Gate.APPROVAL and word.verdict is Verdict.HELD for word in status.gates
+    )

@@ -88,8 +88,9 @@ class Pass:
             self._gates = gates = Gates(self._world, self._file, self._home)
             gates.history()
             declaration = gates.schema()
-            gates.suspension(declaration, self._hand)
             self._approval = approval = gates.approval()
+            gates.rivalry(declaration)
+            gates.suspension(declaration, self._hand)
             return self._drive(gates, declaration, approval)
         except Held as held:
             return self._hold(held)

@@ -58,6 +58,8 @@ class Commit:
     authors: tuple[Person, ...] = (ENG,)
     head: Reading | None = None
     """The file at the reviewed head, when it differs."""
+    base: Reading | None = None
+    """The file where the merged branch began, when that is to be looked at."""
     unproven: tuple[str, ...] = ()
     reviews: tuple[Review, ...] | None = None
     merged_by: Person | None = None
@@ -92,14 +94,15 @@ def judge(
 
 def _evidence(step: Step, commit: Commit) -> Evidence:
     if commit.by is None:
-        return Evidence(ForgeFacts(step.commit, (), "not a merge"), {})
+        return Evidence(ForgeFacts(step.commit, (), "not a merge"), {}, {})
     head = CommitId("f" * 40)
     reviews = commit.reviews
     if reviews is None:
         reviews = tuple(Review(person, head, Decision.APPROVED) for person in commit.by)
     request = ChangeRequest("#1", "bump", head, step.commit, commit.authors, commit.unproven, reviews, commit.merged_by)
     at_head = commit.head or commit.after
-    return Evidence(ForgeFacts(step.commit, (request,)), {head: at_head.digest if at_head else None})
+    bases = {head: frozenset({commit.base.digest})} if commit.base else {}
+    return Evidence(ForgeFacts(step.commit, (request,)), {head: at_head.digest if at_head else None}, bases)
 
 
 def merged(after: Reading | None, *by: Person, **facts: object) -> Commit:
@@ -224,6 +227,22 @@ CASES: dict[str, tuple[list[Commit], Reading | None, Reason | None]] = {
         [merged(file(2), head=file(3))],
         file(1),
         Reason.APPROVAL_STALE,
+    ),
+    "a merge of a branch that began before the file's last change is stale": (
+        [merged(file(2), base=file(2))],
+        file(1),
+        Reason.APPROVAL_STALE,
+    ),
+    "a merge of a branch that began at the file's last change passes": ([merged(file(2), base=file(1))], file(1), None),
+    "an environment without a gate does not move its target without an approval": (
+        [pushed(file(1, approval=NONE, path="/srv/prod"))],
+        file(1, approval=NONE),
+        Reason.APPROVAL_MISSING,
+    ),
+    "an environment without a gate moves its target with an approval": (
+        [merged(file(1, approval=NONE, path="/srv/b"))],
+        file(1, approval=NONE),
+        None,
     ),
     "a review of an older head is stale": (
         [merged(file(2), reviews=(Review(REV, CommitId("e" * 40), Decision.APPROVED),))],

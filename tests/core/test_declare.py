@@ -127,7 +127,8 @@ def test_sha256_is_64_lower_case_hex_digits_and_nothing_else(value: str) -> None
         ("- version\n", "1:1", "a list"),
         ("just text\n", "1:1", "the text 'just text'"),
         ("", "1:1", "an empty file"),
-        ("version: [\n", "2:1", "did not find expected node content"),
+        ("version: [\n", "2:1", "found broken YAML: did not find expected node content"),
+        ('version: "\n', "2:1", "found broken YAML: unexpected end of stream"),
     ],
     ids=[
         "duplicate key",
@@ -144,6 +145,7 @@ def test_sha256_is_64_lower_case_hex_digits_and_nothing_else(value: str) -> None
         "scalar root",
         "empty file",
         "broken",
+        "cut",
     ],
 )
 def test_what_yaml_allows_and_this_does_not(text: str, place: str, found: str) -> None:
@@ -223,6 +225,34 @@ def test_target_path_is_a_normal_absolute_path(path: str) -> None:
 )
 def test_rules_that_say_nothing_or_too_much_are_refused(line: str) -> None:
     assert problems(GOOD + line + "\n")
+
+
+@pytest.mark.parametrize("key", ["promote", "activate", "health", "config", "secrets", "rollback"])
+def test_a_key_of_a_later_version_is_refused_as_such(key: str) -> None:
+    (problem,) = problems(GOOD + f"{key}: {{}}\n")
+    assert problem.startswith(f"environments/staging.yaml:10:1: found the key {key!r}; wanted one of version, ")
+    assert problem.endswith("(this version does not have it yet)")
+
+
+def test_a_later_version_s_key_elsewhere_is_an_unknown_one() -> None:
+    (problem,) = problems(edited("name: shop", "name: shop\n  health: {}"))
+    assert "artifact: found the unknown key 'health'" in problem
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "hint"),
+    [
+        ("17243512345", "0x1F", "(YAML reads this as an integer; write it as a plain decimal number)"),
+        ("name: shop", "name: 012", "(YAML reads this as an integer; put it in quotes)"),
+        ("name: shop", "name: 2026-01-01", "(YAML reads this as a date; put it in quotes)"),
+        ("name: shop", "name: 12", "(put it in quotes)"),
+        ("version: 1", "version: 1\nsuspend: on", "(YAML reads this as a boolean; write true or false)"),
+    ],
+    ids=["a number", "digits", "a date", "a plain number", "a switch"],
+)
+def test_a_scalar_with_two_readings_comes_with_how_to_write_it(old: str, new: str, hint: str) -> None:
+    (problem,) = problems(edited(old, new))
+    assert problem.endswith(hint)
 
 
 @pytest.mark.parametrize("version", ["true", "2", "0", "1.0", "'1'"])

@@ -1,18 +1,70 @@
-"""What users meet by name is documented under that name."""
+"""What users meet by name is documented under that name, with the default that it has."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
 
 from reconciler.bounds import Bounds
+from reconciler.core.declare import ApprovalSpec, ArtifactSpec, Declaration, DirectoryTarget, read
 from reconciler.core.provenance import Provenance
 from reconciler.errors import Reason
+from reconciler.forges.signed_merge import SignedMergeOptions
 from reconciler.settings import RepositorySettings, Settings
+from reconciler.sources import directory as directory_source
+from reconciler.sources import http
+from reconciler.targets import directory as directory_target
 
 DOCS = Path(__file__).parents[2] / "docs"
+_ROW = re.compile(r"^\| `([^`]+)` \| (.*?) \| (.*?) \|$", re.MULTILINE)
+
+SECTIONS: dict[str, tuple[str, str, type[BaseModel]]] = {
+    "settings": ("settings.md", "", Settings),
+    "repository": ("settings.md", "repository.", RepositorySettings),
+    "bounds": ("settings.md", "bounds.", Bounds),
+    "forge signed_merge": ("settings.md", "forge.", SignedMergeOptions),
+    "source directory": ("settings.md", "sources.<name>.", directory_source.Options),
+    "source http": ("settings.md", "sources.<name>.", http.Options),
+    "provenance": ("settings.md", "sources.<name>.provenance.", Provenance),
+    "target directory": ("settings.md", "targets.directory.", directory_target.Options),
+    "environment": ("environments.md", "", Declaration),
+    "artifact": ("environments.md", "artifact.", ArtifactSpec),
+    "approval": ("environments.md", "approval.", ApprovalSpec),
+    "target": ("environments.md", "target.", DirectoryTarget),
+}
+
+IN_WORDS = {
+    "state": "`~/.local/state/reconciler`",
+    "new_environments": "`{required: 1}`",
+    "approval": "`{required: 1}`",
+    "artifact.source": "the only one",
+}
+"""Defaults that depend on where the program runs, or that are written as YAML."""
+
+
+def rows(page: str) -> dict[str, tuple[str, str]]:
+    """Of every table in a page: default and meaning by key."""
+    return {key: (default, meaning) for key, default, meaning in _ROW.findall((DOCS / page).read_text())}
+
+
+def default(info: Any) -> str:
+    """As the tables write it."""
+    if info.is_required():
+        return "required"
+    value = info.default
+    if value is PydanticUndefined or value is None:
+        return ""
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        return f"`{list(value)}`" if value else "`[]`"
+    return f"`{value}`"
 
 
 @pytest.mark.parametrize("reason", Reason)
@@ -25,17 +77,37 @@ def test_no_section_is_about_a_reason_that_is_gone() -> None:
     assert sections == set(Reason)
 
 
-@pytest.mark.parametrize(
-    ("section", "model"),
-    [
-        ("", Settings),
-        ("repository.", RepositorySettings),
-        ("bounds.", Bounds),
-        ("sources.<name>.provenance.", Provenance),
-    ],
-    ids=["settings", "repository", "bounds", "provenance"],
-)
-def test_each_setting_is_in_the_table_with_its_default(section: str, model: type[BaseModel]) -> None:
+@pytest.mark.parametrize(("page", "section", "model"), SECTIONS.values(), ids=SECTIONS.keys())
+def test_each_key_is_in_the_table_with_its_default_and_a_meaning(
+    page: str, section: str, model: type[BaseModel]
+) -> None:
+    found = rows(page)
+    for name, info in model.model_fields.items():
+        key = section + (info.alias or name)
+        assert key in found, f"{key} is not in docs/{page}"
+        assert found[key][0] == IN_WORDS.get(key, default(info)), key
+        assert found[key][1].strip(), f"{key} has no meaning in docs/{page}"
+
+
+@pytest.mark.parametrize("page", ["settings.md", "environments.md"])
+def test_no_row_is_about_a_key_that_is_gone(page: str) -> None:
+    known = {
+        section + (info.alias or name)
+        for where, section, model in SECTIONS.values()
+        if where == page
+        for name, info in model.model_fields.items()
+    }
+    assert set(rows(page)) - known <= {"forge.type", "sources.<name>.type", "sources.<name>.provenance"}
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["with a gate", "without a gate"])
+def test_the_examples_of_environments_are_valid(number: int) -> None:
+    text = (DOCS / "environments.md").read_text()
+    examples = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert read("example.yaml", examples[number].encode()).problems == ()
+
+
+def test_the_example_of_settings_has_only_keys_that_exist() -> None:
     text = (DOCS / "settings.md").read_text()
-    missing = [name for name in model.model_fields if f"| `{section}{name}` |" not in text]
-    assert not missing
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert Settings.model_validate(yaml.safe_load(example)).sources["ci"].type == "http"

@@ -179,6 +179,12 @@ class FakeRepository:
         self._faults.at("repository:between")
         return tuple(sorted(self._node(head).line - self._node(base).line))[: limit + 1]
 
+    def merge_bases(self, one: CommitId, other: CommitId) -> tuple[CommitId, ...]:
+        self._faults.at("repository:merge_bases")
+        common = self._node(one).line & self._node(other).line
+        older = {name for known in common for name in self._git.nodes[known].line if name != known}
+        return tuple(sorted(common - older))
+
     def watched(self) -> tuple[Path, ...]:
         return ()
 

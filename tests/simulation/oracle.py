@@ -159,6 +159,9 @@ class Oracle:
         merge = self.world.forge.merges.get(node.id)
         if merge is None or self.world.git.nodes[merge.head].files.get(path) != node.files.get(path):
             return False
+        began = [self.world.git.nodes[parent].files.get(path) for parent in self.world.git.nodes[merge.head].parents]
+        if any(content != self.world.git.before(node).get(path) for content in began):
+            return False  # the branch began before the file's last change: its authors are not all named
         return all(_count(merge, bar) >= bar.required for bar in asked)
 
     # --- at the end -----------------------------------------------------------------------------
