@@ -15,7 +15,8 @@ FROM python:3.11-slim-bookworm
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates git gpgv openssh-client \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --system --uid 10001 --home-dir /var/lib/reconciler --create-home --shell /usr/sbin/nologin reconciler
+ && useradd --system --uid 10001 --home-dir /var/lib/reconciler --create-home --shell /usr/sbin/nologin reconciler \
+ && chmod 0700 /var/lib/reconciler
 COPY --from=build /opt/reconciler /opt/reconciler
 ENV PATH=/opt/reconciler/bin:$PATH \
     PYTHONUNBUFFERED=1 \

@@ -18,6 +18,7 @@ from random import Random
 from watchfiles import watch
 
 from reconciler.core.schedule import DueQueue, retry_delay
+from reconciler.errors import ReconcilerError
 from reconciler.model import EnvironmentName
 from reconciler.ports import Clock
 from reconciler.runner import Runner
@@ -25,6 +26,10 @@ from reconciler.tracker import Tracker
 
 COLLECT_SECONDS = 3_600.0
 """Seconds between two collections of custody; it looks at every target, so not at each poll."""
+SLOW_SECONDS = 1.0
+"""Seconds after which a pass counts as slow: it goes on, and another worker takes its place."""
+SLOW_WORKERS = 128
+"""Slow passes that are replaced like this; each is a thread that mostly waits."""
 WATCH_STEP_MS = 20
 """Milliseconds without a change after which the watcher wakes us. It looks so often when idle, too: 5 would cost
 four times the idle CPU, 50 a twentieth of a second at each merge."""
@@ -80,16 +85,19 @@ class Daemon:
         self._stopping = threading.Event()
         self._changed = threading.Condition()
         self._due = DueQueue()
-        self._running: set[str] = set()
+        self._running: dict[str, float] = {}
+        """When each pass under way began."""
+        self._queued: set[str] = set()
+        self._workers: set[threading.Thread] = set()
         self._again: set[str] = set()
         self._jobs: SimpleQueue[EnvironmentName | None] = SimpleQueue()
 
     def run(self) -> bool:
         """Work until `stop` is called; returns whether every pass ended in time."""
-        workers = [self._thread(self._work, f"worker-{n}") for n in range(self._pace.workers)]
         self._thread(self._poll, "poll")
         self._thread(self._watch, "watch")
         self._schedule()
+        workers = tuple(self._workers)
         for _ in workers:
             self._jobs.put(None)
         deadline = self._clock.monotonic() + self._pace.stop
@@ -129,13 +137,18 @@ class Daemon:
 
     def _look(self) -> None:
         asked_for = self._runner.asked_for()  # first: what a look found is handed over only once
-        due = self._tracker.look()
-        if self._tracker.has_declarations:
-            due |= asked_for
+        try:
+            due = self._tracker.look()
+        except ReconcilerError as error:
+            self._wake(self._tracker.recover())  # what is known can still be kept as it was approved
+            raise error from None
+        self._wake(due | (asked_for if self._tracker.has_declarations else frozenset()))
         self._trouble(None)
+
+    def _wake(self, due: Iterable[EnvironmentName]) -> None:
         now = self._clock.monotonic()
         with self._changed:
-            for environment in due:
+            for environment in sorted(due):
                 self._due.put(environment, now)
             self._changed.notify()
 
@@ -163,30 +176,51 @@ class Daemon:
                 now = self._clock.monotonic()
                 while (key := self._due.take(now)) is not None:
                     self._start(key)
+                self._staff(now)
                 next_at = self._due.next_at()
                 self._changed.wait(_TICK if next_at is None else min(_TICK, max(0.0, next_at - now)))
 
+    def _staff(self, now: float) -> None:
+        """As many workers as are set, not counting those that are stuck in a slow pass.
+
+        So that environments whose source or target is slow or hangs keep none of the others waiting.
+        """
+        wanted = self._wanted(now) if self._queued or not self._workers else 0
+        while len(self._workers) < wanted:
+            self._workers.add(self._thread(self._work, f"worker-{len(self._workers)}"))
+
+    def _wanted(self, now: float) -> int:
+        slow = sum(1 for since in self._running.values() if now - since > SLOW_SECONDS)
+        return self._pace.workers + min(slow, SLOW_WORKERS)
+
     def _start(self, key: str) -> None:
         """Give one environment to a worker; one that is being worked on gets another pass afterwards."""
-        if key in self._running:
+        if key in self._running or key in self._queued:
             self._again.add(key)
             return
-        self._running.add(key)
+        self._queued.add(key)
         self._jobs.put(EnvironmentName(key))
 
     def _work(self) -> None:
         while (environment := self._jobs.get()) is not None and not self._stopping.is_set():
+            with self._changed:
+                self._queued.discard(environment)
+                self._running[environment] = self._clock.monotonic()
             result = self._runner.run(environment)
             if result.failures:
                 delay = retry_delay(result.failures, self._pace.poll, self._random.random())
             else:
                 delay = self._pace.drift * (0.9 + 0.2 * self._random.random())
             with self._changed:
-                self._running.discard(environment)
+                self._running.pop(environment, None)
                 again = environment in self._again
                 self._again.discard(environment)
-                self._due.put(environment, self._clock.monotonic() + (0.0 if again else delay))
+                now = self._clock.monotonic()
+                self._due.put(environment, now + (0.0 if again else delay))
                 self._changed.notify()
+                if len(self._workers) > self._wanted(now):
+                    self._workers.discard(threading.current_thread())
+                    return
 
 
 _TICK = 1.0

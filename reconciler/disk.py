@@ -1,5 +1,7 @@
 """Every touch of the disk for a release: reading through `Folder`, each effect a named step of `Disk`.
 
+`faults`, `sync_folder` and `write_all` serve whoever else writes what must last: custody and `publish`.
+
 `Disk` calls `trace` with the step's name right before the effect, and nothing else in the project
 changes a target; so a test can stop, fail or kill the process at each step, and progress can be told.
 Names are always resolved from an open folder and never through a link. What the steps mean together,
@@ -20,11 +22,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from reconciler.core.verify import CHUNK
 from reconciler.errors import Reason, Transient
 from reconciler.ports import Trace
 
-CHUNK = 1024 * 1024
-"""Bytes per read."""
 FEW_FILES = 8
 """Up to so many files, one fsync each is cheaper than `syncfs`, which waits for the whole file system."""
 
@@ -37,28 +38,54 @@ _HINTS = {
     errno.EDQUOT: "the disk quota is used up: make room, nothing else needs to be done",
     errno.EROFS: "the file system is mounted read-only: mount it writable",
     errno.EIO: "the disk reports errors: look at the kernel's log",
-    errno.EXDEV: "a folder inside of the target is a mount of its own: releases need a single file system",
+    errno.EXDEV: "a folder inside of it is a mount of its own: renames there need a single file system",
     errno.EMFILE: "the process has too many open files: raise its limit",
 }
 
 
-def unavailable(place: str | Path, error: OSError) -> Transient:
-    """A fault of the disk as what it means here: try again later, and what a person can do meanwhile."""
-    hint = _HINTS.get(error.errno or 0, "look at this place on the disk")
-    if error.errno in (errno.EACCES, errno.EPERM):
-        hint = f"give the user that runs reconciler (uid {os.geteuid()}) the right to read and write there"
-    where = f" at {error.filename!a}" if isinstance(error.filename, str) and error.filename else ""
-    words = os.strerror(error.errno) if error.errno else str(error)
-    return Transient(Reason.TARGET_UNAVAILABLE, f"{place}: {words}{where}", hint)
-
-
 @contextmanager
-def faults(place: str | Path) -> Iterator[None]:
-    """Inside, a fault of the disk comes out as Transient `TargetUnavailable` that names the place."""
+def faults(
+    place: str | Path, reason: Reason = Reason.TARGET_UNAVAILABLE, hint: str = "look at this place on the disk"
+) -> Iterator[None]:
+    """Inside, a fault of the disk comes out as Transient: try again later, and what a person can do meanwhile.
+
+    Args:
+        place: What the message names.
+        reason: Whose disk it is.
+        hint: For a fault that does not say by itself what would mend it.
+    """
     try:
         yield
     except OSError as error:
-        raise unavailable(place, error) from error
+        raise Transient(reason, f"{place}: {_words(error, place)}", _hint(error) or hint) from error
+
+
+def _words(error: OSError, place: str | Path) -> str:
+    words = os.strerror(error.errno) if error.errno else error.strerror or str(error)
+    name = error.filename
+    return f"{words} at {name!a}" if isinstance(name, str) and name not in ("", str(place)) else words
+
+
+def _hint(error: OSError) -> str:
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"give the user that runs reconciler (uid {os.geteuid()}) the right to read and write there"
+    return _HINTS.get(error.errno or 0, "")
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_all(fd: int, chunk: bytes) -> None:
+    """Write every byte, however often the kernel takes only some of them."""
+    written = os.write(fd, chunk)
+    while written < len(chunk):
+        written += os.write(fd, memoryview(chunk)[written:])
 
 
 class Folder:
@@ -163,7 +190,7 @@ class Disk:
             for chunk in chunks:
                 digest.update(chunk)
                 size += len(chunk)
-                _write_all(fd, chunk)
+                write_all(fd, chunk)
             os.fchmod(fd, mode)
         finally:
             os.close(fd)
@@ -268,12 +295,6 @@ def _read_up_to(fd: int, limit: int) -> bytes:
         parts.append(chunk)
         limit -= len(chunk)
     return b"".join(parts)
-
-
-def _write_all(fd: int, chunk: bytes) -> None:
-    written = os.write(fd, chunk)
-    while written < len(chunk):
-        written += os.write(fd, memoryview(chunk)[written:])
 
 
 def _syncfs(fd: int) -> bool:

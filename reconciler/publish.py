@@ -17,12 +17,13 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from reconciler.bounds import Bounds
 from reconciler.core.verify import CHUNK, Intake
+from reconciler.disk import faults, sync_folder, write_all
 from reconciler.errors import IntegrityError, PolicyDenied, Reason, ReconcilerError, Terminal, Transient
 from reconciler.model import Artifact, Digest, Run
 from reconciler.ports import Trace
@@ -67,7 +68,7 @@ def publish(root: Path, facts: Run, files: Mapping[str, Path], trace: Trace, bou
             trace("publish:describe")
             _write(folder / layout.RUN_FILE, layout.write_run(run))
             trace("publish:sync")
-            _sync_folder(folder)
+            sync_folder(folder)
         return _place(root, folder, run, trace, bounds)
 
 
@@ -102,7 +103,7 @@ def _place(root: Path, folder: Path, run: Run, trace: Trace, bounds: Bounds) -> 
                 raise
             return _published_before(root, run, bounds)
         trace("publish:sync-root")
-        _sync_folder(root)
+        sync_folder(root)
     return run
 
 
@@ -143,7 +144,7 @@ def _copy(name: str, path: Path, folder: Path, trace: Trace, bounds: Bounds) -> 
                 _check_size(path, size, bounds)
                 digest.update(chunk)
                 with _disk(folder):
-                    _write_all(descriptor, chunk)
+                    write_all(descriptor, chunk)
             with _disk(folder):
                 os.fsync(copy.fileno())
     return Artifact(name, path.name, size, Digest(digest.hexdigest()))
@@ -231,36 +232,15 @@ def _remove_leftovers(root: Path, trace: Trace) -> None:
 def _write(path: Path, data: bytes) -> None:
     descriptor = os.open(path, _NEW, 0o666)
     try:
-        _write_all(descriptor, data)
+        write_all(descriptor, data)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, _FOLDER)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _disk(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise Transient(
-            Reason.SOURCE_UNAVAILABLE,
-            f"{path} can't be written: {error.strerror or type(error).__name__}",
-            "check that the folder of runs is mounted and writable, and that its disk has room",
-        ) from None
+def _disk(path: Path) -> AbstractContextManager[None]:
+    hint = "check that the folder of runs is mounted and writable, and that its disk is sound"
+    return faults(path, Reason.SOURCE_UNAVAILABLE, hint)
 
 
 def _refused(message: str, hint: str) -> Terminal:

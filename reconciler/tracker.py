@@ -52,6 +52,21 @@ class Tracker:
                 self._follow(tip)
         return self._hand_over()
 
+    def recover(self) -> frozenset[EnvironmentName]:
+        """After a look that failed: what the mirror still holds of the last tip that was seen, all of it due.
+
+        So that drift is repaired also when the process starts while the repository is out of reach. Nothing is
+        due when declarations are known already.
+
+        Raises:
+            ReconcilerError: The mirror does not hold it either, or the store is out of reach.
+        """
+        if self._catalog.tip is not None or self._seen is None:
+            return frozenset()
+        self._repository.fetch(self._seen)
+        self._catalog.refresh(self._seen)
+        return frozenset({*self._catalog.environments, *self._store.statuses()})
+
     def _follow(self, tip: CommitId) -> None:
         if tip != self._seen:
             self._doubtful = True

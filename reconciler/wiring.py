@@ -13,6 +13,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from random import Random
@@ -91,7 +92,7 @@ def build(settings: Settings, store: Store, trace: Trace = silent) -> System:
     """
     clock, random = SystemClock(), Random()  # noqa: S311 - spreads retries, protects nothing
     repository = open_repository(settings, trace)
-    parts = Parts(clock, random, trace, settings.bounds, settings.state, repository)
+    parts = Parts(clock, random, trace, settings.bounds, settings.state, repository, settings.repository.branch)
     world = World(
         repository=repository,
         forge=_forge(settings.forge, parts),
@@ -162,7 +163,10 @@ def exclusive(state: Path) -> Iterator[None]:
         Terminal: `StateLocked`, naming the process that has it.
     """
     make_private(state)
-    descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _unwritable(state / "lock", error) from None
     try:
         if not _lock(descriptor):
             holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
@@ -214,9 +218,12 @@ def make_private(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise Terminal(
-            Reason.STORE_UNAVAILABLE, f"{folder}: {error.strerror}", "give the process a state folder that it may write"
-        ) from None
+        raise _unwritable(folder, error) from None
+
+
+def _unwritable(place: Path, error: OSError) -> Terminal:
+    hint = "give the process a state folder that it may write"
+    return Terminal(Reason.STORE_UNAVAILABLE, f"{place}: {error.strerror}", hint)
 
 
 def _forge(plugged: PluggedSettings | None, parts: Parts) -> Forge | None:
@@ -253,3 +260,17 @@ def _plugged(port: str, key: str, name: str, options: Mapping[str, object], part
             f"{key}.{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in invalid.errors(include_url=False)
         )
         raise Terminal(Reason.INVALID_SETTINGS, problems, "docs/settings.md lists every key") from None
+
+
+def makers(settings: Settings, state: Path) -> dict[str, Callable[[], object]]:
+    """Each adapter by its key in the settings, to be made alone, with `state` as its state folder."""
+    clock, repository = SystemClock(), open_repository(settings)
+    parts = Parts(clock, Random(), silent, settings.bounds, state, repository)  # noqa: S311 - protects nothing
+    made: dict[str, Callable[[], object]] = {}
+    if settings.forge:
+        made["forge"] = partial(_forge, settings.forge, parts)
+    for name in settings.source_settings():
+        made[f"sources.{name}"] = partial(open_source, settings, name, parts)
+    for name, options in settings.target_settings().items():
+        made[f"targets.{name}"] = partial(_plugged, "target", f"targets.{name}", name, options, parts)
+    return made

@@ -21,7 +21,7 @@ from reconciler.cli.options import (
     settings_file,
 )
 
-LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="At most so many, newest first.")]
+LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="Only the newest N.")]
 
 
 def get(
@@ -131,7 +131,7 @@ def events(
     output: OutputOption = Output.TABLE,
     watch: WatchOption = False,
 ) -> None:
-    """Show changes of state, oldest first."""
+    """Show changes of state: the newest N, shown oldest first."""
     from reconciler.cli import documents, listing, memory
     from reconciler.model import EnvironmentName
 
@@ -147,5 +147,5 @@ def events(
             output,
             lambda: documents.kind("EventList", {"items": [documents.transition(item) for item in found]}),
             [str(item.id) for item in found],
-            lambda: listing.show_events(found),
+            lambda: listing.show_events(found, wide=output is Output.WIDE),
         )

@@ -16,8 +16,8 @@ import typer
 from typer.core import TyperGroup
 
 from reconciler import __version__
-from reconciler.cli.exits import ExitCode, Stop, code_of
-from reconciler.cli.options import Globals
+from reconciler.cli.exits import ExitCode, Stop, code_of, hint_of
+from reconciler.cli.options import Globals, settings_file
 from reconciler.cli.render import problem, raw, say
 from reconciler.errors import ReconcilerError
 
@@ -111,7 +111,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except ReconcilerError as error:
-            problem(f"{error.reason}: {error.message}", error.hint)
+            problem(f"{error.reason}: {error.message}", hint_of(error, settings_file(ctx)))
             raise typer.Exit(code_of(error)) from None
         except Stop as stop:
             problem(stop.message, stop.hint)

@@ -34,7 +34,7 @@ def export(
     import sys
 
     from reconciler.cli import memory
-    from reconciler.cli.render import note
+    from reconciler.cli.render import counted, note
 
     with memory.recall(settings_file(ctx)) as known:
         if file is None:
@@ -42,7 +42,7 @@ def export(
             sys.stdout.flush()
         else:
             count = _write_file(known.store, file)
-    note(f"{count} entries")
+    note(counted(count, "entry", "entries"))
 
 
 @app.command()
@@ -115,13 +115,14 @@ def _document(found: Verification) -> Document:
 
 
 def _show(file: str, found: Verification) -> None:
-    from reconciler.cli.render import note, say
+    from reconciler.cli.render import counted, note, say
 
     for problem in found.problems:
         say(f"{file}:{problem.line}: {problem.what}")
     for remark in found.notes:
         note(f"note: {file}:{remark.line}: {remark.what}")
+    entries = counted(found.entries, "entry", "entries")
     if found.intact:
-        say(f"intact: {found.entries} entries, the last has the hash {found.head}")
+        say(f"intact: {entries}, the last has the hash {found.head}")
     else:
-        note(f"{len(found.problems)} problems in {found.entries} entries: this is not what the store wrote")
+        note(f"{counted(len(found.problems), 'problem')} in {entries}: this is not what the store wrote")

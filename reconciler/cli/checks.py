@@ -10,15 +10,21 @@ import re
 import shutil
 import stat
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 from reconciler import wiring
 from reconciler.cli import memory, render
 from reconciler.cli.documents import Document
+from reconciler.cli.exits import hint_of
 from reconciler.cli.render import Cell
-from reconciler.errors import ReconcilerError
+from reconciler.errors import PolicyDenied, Reason, ReconcilerError
+from reconciler.model import RunId
+from reconciler.ports import Source
 from reconciler.settings import Settings, find_file, load
 
 GIT_WANTED = (2, 38)
@@ -26,6 +32,8 @@ GIT_WANTED = (2, 38)
 REMOTE_KINDS = re.compile(r"nfs\d?|cifs|smb\d?|smbfs|9p|afs|ceph|lustre|glusterfs|fuse\..*|ncpfs|coda|gfs2|ocfs2")
 """Types of file systems on which a rename or an fsync may not mean what it means on a local disk."""
 _PROGRAM_SECONDS = 10
+_NO_RUN = RunId(2**63 - 1)
+"""The largest run id there can be, which no CI has come to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +59,14 @@ def everything(config: Path | None) -> list[Check]:
     try:
         settings = load(config)
     except ReconcilerError as error:
-        return [Check("settings", False, error.message, error.hint), _git()]
+        return [Check("settings", False, error.message, hint_of(error, config)), _git()]
     file = find_file(config)
     found = [Check("settings", True, str(file) if file else "none: everything is at its default"), _git()]
     found += _keys(settings)
     found += [_state(settings), _store(settings)]
+    found.append(_remote(settings))
     found += _parts(settings)
-    for root in _roots(settings):
-        found.append(_root(root))
+    found += [_root(settings, root) for root in _roots(settings)]
     return found
 
 
@@ -124,27 +132,49 @@ def _store(settings: Settings) -> Check:
 
     def look() -> str:
         with memory.opened(settings) as store:
-            return f"{place} knows {len(store.statuses())} environments"
+            return f"{place} knows {render.counted(len(store.statuses()), 'environment')}"
 
     return _asked("store", look)
 
 
 def _parts(settings: Settings) -> Iterator[Check]:
-    """Whether every part takes its options, and the remote answers. Needs a store only in name."""
-    if not settings.state.exists() or not memory.exists(settings):
-        yield _remote(settings)
-        return
+    """Each adapter alone: whether it takes its options, and whether a source answers."""
+    if settings.forge is None:
+        yield Check("forge", True, "none: only environments with `approval: none` can change")
+    with tempfile.TemporaryDirectory(prefix="reconciler-check-") as scratch:  # nothing is made in the state folder
+        for key, make in wiring.makers(settings, Path(scratch)).items():
+            yield _asked(key, partial(_part, settings, key, make))
 
-    def look() -> str:
-        with memory.opened(settings) as store:
-            system = wiring.build(settings, store)
-            forge = settings.forge.type if settings.forge else "none"
-            return (
-                f"forge {forge}, sources {', '.join(system.world.sources)}, targets {', '.join(system.world.targets)}"
-            )
 
-    yield _asked("parts", look)
-    yield _remote(settings)
+def _part(settings: Settings, key: str, make: Callable[[], object]) -> str:
+    """What there is to say of a part that can be made.
+
+    Raises:
+        ReconcilerError: It can't, or it does not answer.
+    """
+    made = make()
+    port, _, name = key.partition(".")
+    if port != "sources":
+        return settings.forge.type if settings.forge and port == "forge" else "takes its options"
+    plugged = settings.source_settings()[name]
+    root = plugged.options.get("root")
+    if isinstance(root, str) and not Path(root).exists() and settings.state in Path(root).parents:
+        return f"{plugged.type}: {root} is made by the first `reconciler publish`"
+    _probe(cast("Source", made))
+    return f"{plugged.type}: {root or 'it'} answers"
+
+
+def _probe(source: Source) -> None:
+    """Ask for a run: that there is none is an answer.
+
+    Raises:
+        ReconcilerError: It does not answer, or not intelligibly.
+    """
+    try:
+        source.run(_NO_RUN)
+    except PolicyDenied as denied:
+        if denied.reason is not Reason.RUN_NOT_FOUND:
+            raise
 
 
 def _remote(settings: Settings) -> Check:
@@ -168,7 +198,9 @@ def _roots(settings: Settings) -> Iterator[Path]:
             yield from (Path(root) for root in roots)
 
 
-def _root(root: Path) -> Check:
+def _root(settings: Settings, root: Path) -> Check:
+    if not root.exists() and settings.state in root.parents:
+        return Check("root", True, f"{root} is made at the first deployment")
     if not root.is_dir():
         hint = "make it, or mount it; only roots below the state folder are made by themselves"
         return Check("root", False, f"{root} is no folder", hint)

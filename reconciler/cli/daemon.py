@@ -122,6 +122,8 @@ def _named(system: System, environments: Sequence[str]) -> list[EnvironmentName]
     for name in environments:
         if name not in known:
             raise memory.unknown(name, known)
+    if not known:
+        note(f"{branch} declares no environment")
     return [EnvironmentName(name) for name in dict.fromkeys(environments)] or known
 
 

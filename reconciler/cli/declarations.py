@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from reconciler.cli.validation import Findings
     from reconciler.model import Run
     from reconciler.settings import Settings
+
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 def validate(
@@ -42,15 +45,16 @@ def validate(
 
 
 def _show(findings: Findings) -> None:
-    from reconciler.cli.render import note, say
+    from reconciler.cli.render import counted, note, say
 
     for problem in findings.problems:
         say(str(problem))
     count = len(findings.problems)
     if count:
-        note(f"{count} problem{'s' if count > 1 else ''} in {len({p.file for p in findings.problems})} files")
+        files = len({problem.file for problem in findings.problems})
+        note(f"{counted(count, 'problem')} in {counted(files, 'file')}")
     else:
-        say(f"{findings.environments} environment{'s are' if findings.environments != 1 else ' is'} valid")
+        say(f"{counted(findings.environments, 'environment is', 'environments are')} valid")
 
 
 def diff(
@@ -95,12 +99,20 @@ def schema_text() -> str:
 
 def publish(
     artifacts: Annotated[list[str], typer.Argument(metavar="NAME=FILE", help="Artifacts and their files.")],
-    run_id: Annotated[int, typer.Option(envvar="GITHUB_RUN_ID", min=1, help="The CI run's number.")],
-    repository: Annotated[str, typer.Option(envvar="GITHUB_REPOSITORY", help="The repository that was built.")],
-    branch: Annotated[str, typer.Option(envvar="GITHUB_REF_NAME", help="The branch that was built.")],
-    event: Annotated[str, typer.Option(envvar="GITHUB_EVENT_NAME", help="What started the run.")],
-    commit: Annotated[str, typer.Option(envvar="GITHUB_SHA", help="The commit that was built.")],
     ctx: typer.Context,
+    run_id: Annotated[
+        int | None, typer.Option(envvar="GITHUB_RUN_ID", min=1, help="The CI run's number; needed.")
+    ] = None,
+    repository: Annotated[
+        str | None, typer.Option(envvar="GITHUB_REPOSITORY", help="The repository that was built; needed.")
+    ] = None,
+    branch: Annotated[
+        str | None, typer.Option(envvar="GITHUB_REF_NAME", help="The branch that was built; needed.")
+    ] = None,
+    event: Annotated[str | None, typer.Option(envvar="GITHUB_EVENT_NAME", help="What started the run; needed.")] = None,
+    commit: Annotated[
+        str | None, typer.Option(envvar="GITHUB_SHA", help="The commit that was built, in full; needed.")
+    ] = None,
     head_repository: Annotated[
         str | None, typer.Option(help="Where the code came from, when from a fork; default: the repository.")
     ] = None,
@@ -127,13 +139,17 @@ def publish(
     from reconciler.settings import load
 
     files = _files(artifacts)
+    workflow = workflow or _workflow()
+    given = (run_id, repository, branch, event, commit, workflow)
+    _expect(dict(zip(_NEEDED, given, strict=True)))
+    assert run_id and repository and branch and event and commit  # noqa: PT018 - for the type checker
     settings = None if root else load(settings_file(ctx))
     folder = root or _only_root(settings)
     facts = Run(
         run_id=RunId(run_id),
         repository=repository,
         head_repository=head_repository or repository,
-        workflow=workflow or _workflow(),
+        workflow=workflow,
         branch=branch,
         event=event,
         commit=commit,
@@ -166,14 +182,31 @@ def _tell(run: Run, folder: Path, output: Output) -> None:
     )
 
 
+_NEEDED = ("--run-id", "--repository", "--branch", "--event", "--commit", "--workflow")
+
+
+def _expect(given: dict[str, int | str | None]) -> None:
+    """Every fact that a run needs, told at once.
+
+    Raises:
+        Stop: Some are missing, or the commit is not one.
+    """
+    if missing := [name for name, value in given.items() if not value]:
+        hint = "give them; in GitHub Actions they come from its variables (GITHUB_RUN_ID, GITHUB_SHA …)"
+        raise Stop(ExitCode.USAGE, f"nothing says {', '.join(missing)}", hint)
+    if not _COMMIT.fullmatch(commit := str(given["--commit"])):
+        raise Stop(
+            ExitCode.USAGE,
+            f"--commit: found {commit[:80]!r}; wanted the full id of a commit: 40 or 64 lower-case hex digits",
+            "`git rev-parse HEAD` prints it",
+        )
+
+
 def _workflow() -> str:
     """The workflow's file, as GitHub Actions tells it: `owner/name/.github/workflows/build.yml@refs/heads/main`."""
     import os
 
-    file = os.environ.get("GITHUB_WORKFLOW_REF", "").partition("@")[0].split("/", 2)[2:]
-    if not file:
-        raise Stop(ExitCode.USAGE, "nobody says which workflow built it", "give --workflow")
-    return file[0]
+    return "".join(os.environ.get("GITHUB_WORKFLOW_REF", "").partition("@")[0].split("/", 2)[2:])
 
 
 def _files(artifacts: list[str]) -> dict[str, Path]:

@@ -67,9 +67,7 @@ def environment(status: Status, hand: OperatorHand) -> Document:
         "hint": status.hint,
         "since": time(status.since),
         "declared": declared(status.declared),
-        "live": live(status.live, status.live_since),
-        "request": status.request,
-        "approvers": list(status.approvers),
+        "live": _let_in(status),
         "suspension": {"by": hand.by, "reason": hand.reason} if hand.suspended else None,
         "gates": [gate(result) for result in status.gates],
         "drift": [drift(item) for item in status.drift],
@@ -86,6 +84,12 @@ def live(release: Release | None, since: datetime | None) -> Document | None:
     if release is None:
         return None
     return {"release": release.id, "runId": release.run_id, "sha256": release.sha256, "since": time(since)}
+
+
+def _let_in(status: Status) -> Document | None:
+    """What serves now, and who let it in."""
+    serving = live(status.live, status.live_since)
+    return serving and {**serving, "request": status.request, "approvers": list(status.approvers)}
 
 
 def gate(result: GateResult) -> Document:

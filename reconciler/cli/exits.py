@@ -5,7 +5,9 @@ Codes are a contract for scripts: 3 says that the product did its work and refus
 
 from __future__ import annotations
 
+import os
 from enum import IntEnum
+from pathlib import Path
 
 from reconciler.errors import PolicyDenied, Reason, ReconcilerError
 
@@ -47,4 +49,19 @@ def code_of(error: ReconcilerError) -> ExitCode:
     return ExitCode.FAILED
 
 
+def hint_of(error: ReconcilerError, named: Path | None) -> str:
+    """What a person can do about a failure; a variable that names a settings file which is gone is worth a word.
+
+    Args:
+        error: The failure.
+        named: The settings file that was named before the command, which counts before the variable.
+    """
+    if error.reason is Reason.INVALID_SETTINGS and named is None:
+        file = os.environ.get(_VARIABLE)
+        if file and not Path(file).exists():
+            return f"{_VARIABLE} names it: unset {_VARIABLE}, or `make run`"
+    return error.hint
+
+
+_VARIABLE = "RECONCILER_CONFIG"
 _MISTAKES = frozenset({Reason.INVALID_SETTINGS, Reason.INVALID_RUN})

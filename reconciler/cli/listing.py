@@ -22,7 +22,7 @@ LOOK_SECONDS = 0.5
 """Between two looks at the memory while following it."""
 
 _TABLE = ("NAME", "RUN", "REVISION", "SYNC", "HEALTH", "READY", "AGE", "MESSAGE")
-_WIDE = (*_TABLE[:-1], "SHA256", "APPROVED BY", "REQUEST", "REASON", "TARGET", "MESSAGE")
+_WIDE = (*_TABLE[:-1], "SHA256", "LIVE APPROVED BY", "LIVE REQUEST", "REASON", "TARGET", "MESSAGE")
 Row = Sequence[Cell | str]
 Hands = Mapping[EnvironmentName, OperatorHand]
 
@@ -44,7 +44,7 @@ def show_environments(store: Store, statuses: Sequence[Status], output: Output) 
         output,
         lambda: environment_list(statuses, hands),
         [status.environment for status in statuses],
-        lambda: _print_rows(output, rows, []),
+        lambda: _print_rows(output, rows, []) if rows else None,
     )
 
 
@@ -73,7 +73,8 @@ def follow_environments(memory: Memory, wanted: Sequence[str], output: Output) -
 
 def _print_rows(output: Output, rows: Iterable[Row], widths: list[int]) -> list[int]:
     """Rows under their titles; further ones, where widths are known from before, without."""
-    return render.columns(_WIDE if output is Output.WIDE else _TABLE, rows, titles=not widths, least=widths)
+    wide = output is Output.WIDE
+    return render.columns(_WIDE if wide else _TABLE, rows, titles=not widths, least=widths, cut=not wide)
 
 
 def _row(status: Status, hand: OperatorHand, output: Output, now: datetime) -> Row:
@@ -114,7 +115,7 @@ def describe(
     if transitions:
         page.line()
         page.line(Cell("Last events", "head"))
-        show_events(transitions)
+        show_events(transitions, wide=False)
 
 
 # --- attempts ------------------------------------------------------------------------------------
@@ -125,7 +126,7 @@ _ATTEMPT = ("ID", "STARTED", "ENVIRONMENT", "ACTION", "RUN", "OUTCOME", "TOOK", 
 def show_attempts(attempts: Iterable[Attempt], *, wide: bool) -> None:
     """Print attempts in the order given."""
     more = ("SHA256", "COMMIT", "TOKEN", "MESSAGE") if wide else ("MESSAGE",)
-    render.columns((*_ATTEMPT, *more), [_attempt_row(attempt, wide) for attempt in attempts])
+    render.columns((*_ATTEMPT, *more), [_attempt_row(attempt, wide) for attempt in attempts], cut=not wide)
 
 
 def _attempt_row(attempt: Attempt, wide: bool) -> Row:
@@ -153,9 +154,10 @@ def _attempt_row(attempt: Attempt, wide: bool) -> Row:
 _EVENT = ("AT", "ENVIRONMENT", "SYNC", "HEALTH", "LIVE", "REASON", "MESSAGE")
 
 
-def show_events(transitions: Iterable[Transition], widths: Sequence[int] = ()) -> list[int]:
+def show_events(transitions: Iterable[Transition], widths: Sequence[int] = (), *, wide: bool) -> list[int]:
     """Print changes of state in the order given; with the widths of earlier ones, below those."""
-    return render.columns(_EVENT, [_event_row(item) for item in transitions], titles=not widths, least=widths)
+    rows = [_event_row(item) for item in transitions]
+    return render.columns(_EVENT, rows, titles=not widths, least=widths, cut=not wide)
 
 
 def follow_events(store: Store, environment: EnvironmentName | None, limit: int, output: Output) -> None:
@@ -168,7 +170,7 @@ def follow_events(store: Store, environment: EnvironmentName | None, limit: int,
             for item in found:
                 render.raw(documents.line(documents.kind("Event", documents.transition(item))))
         elif found:
-            widths = show_events(found, widths)
+            widths = show_events(found, widths, wide=output is Output.WIDE)
         _wait()
 
 

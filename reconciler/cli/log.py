@@ -15,7 +15,8 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from reconciler.cli.render import escape
-from reconciler.errors import ReconcilerError
+from reconciler.cli.story import what_to_do
+from reconciler.errors import Reason, ReconcilerError
 from reconciler.model import CommitId, Release, RunId, Status
 from reconciler.settings import Settings
 
@@ -84,29 +85,55 @@ class Changes:
             health=status.health.value,
             reason=status.reason.value if status.reason else None,
             message=status.message,
+            **({"hint": hint} if (hint := _hint(status)) else {}),
             exc_info=problem,
         )
 
 
+def _hint(status: Status) -> str:
+    return "" if status.ready else what_to_do(status)
+
+
 class Trouble:
-    """Reports whether the repository can be looked at: a line when that changed."""
+    """Reports whether the poll does its work, a line when that changed: looks at the repository, and collections."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._last = ""
+        self._last_collection = ""
 
     def looked(self, problem: Exception | None) -> None:
-        """Told of every look at the repository; by one thread."""
+        """Told of every look at the repository, and of collections of custody that failed; by one thread."""
+        if isinstance(problem, ReconcilerError) and problem.reason not in _LOOKS:
+            self._collected(problem)
+            return
         told = "" if problem is None else str(problem.reason if isinstance(problem, ReconcilerError) else type(problem))
         if told == self._last:
             return
         self._last = told
         if problem is None:
-            self._log.info("repository is back")
+            self._log.info("the repository can be looked at again")
         elif isinstance(problem, ReconcilerError):
-            self._log.warning("no look", reason=problem.reason.value, message=problem.message, hint=problem.hint)
+            self._warn(_LOOKS[problem.reason], problem)
         else:
-            self._log.error("no look: unexpected error", exc_info=problem)
+            self._log.error("unexpected error in the poll", exc_info=problem)
+
+    def _collected(self, problem: ReconcilerError) -> None:
+        """A collection that works is not told, so the same trouble is told once."""
+        if str(problem) != self._last_collection:
+            self._last_collection = str(problem)
+            self._warn("custody keeps what nobody may need any more", problem)
+
+    def _warn(self, event: str, problem: ReconcilerError) -> None:
+        self._log.warning(event, reason=problem.reason.value, message=problem.message, hint=problem.hint)
+
+
+_LOOKS = {
+    Reason.REPOSITORY_UNAVAILABLE: "the repository can't be looked at",
+    Reason.INVALID_SETTINGS: "the repository can't be looked at",
+    Reason.STORE_UNAVAILABLE: "the store can't be asked",
+}
+"""Reasons why a look fails; all others are of a collection."""
 
 
 def _state(status: Status) -> _State:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from reconciler.ports import Store
 from reconciler.settings import Settings, load
 
 NOTHING_YET = "nothing is known yet"
+_NAMED = 10
+"""Environments that a hint names."""
 _START = "start `reconciler run`, or look once with `reconciler reconcile`"
 
 
@@ -105,10 +107,17 @@ def with_history(memory: Memory, name: str) -> EnvironmentName:
 
 
 def unknown(name: str, known: Iterable[str]) -> Stop:
-    """Nobody knows this environment; the closest name may have been meant."""
-    close = difflib.get_close_matches(name, sorted(known), n=1)
-    hint = f"did you mean {close[0]}?" if close else "`reconciler get -o name` lists all of them"
+    """Nobody knows this environment; the closest name may have been meant, or one of the others."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]}?" if close else _there_are(names)
     return Stop(ExitCode.USAGE, f"no environment is called {name!r}", hint)
+
+
+def _there_are(names: Sequence[str]) -> str:
+    """Names, not a command that lists them: what was only declared so far is in no memory."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"there {'is' if len(names) == 1 else 'are'} {', '.join(names[:_NAMED])}{more}" if names else "there is none"
 
 
 def hand_of(hands: Mapping[EnvironmentName, OperatorHand], name: EnvironmentName) -> OperatorHand:

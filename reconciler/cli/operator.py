@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 
 def retry(ctx: typer.Context, environment: EnvironmentArgument) -> None:
     """Try again what failed before under the same declaration."""
+    from reconciler.model import Outcome
+
     with _hand(ctx, environment) as work:
         attempts = work.memory.store.attempts(work.name, 1)
         newest = (attempts[0].id or 0) if attempts else 0
         if newest > work.hand.retry_after:
             work.save("retry", replace(work.hand, retry_after=newest, by=user()))
-        work.done("is tried again")
+        if attempts and attempts[0].outcome is not Outcome.SUCCEEDED:
+            work.done("is tried again")
+        else:
+            work.done("is looked at again", before="nothing failed; ")
 
 
 def suspend(
@@ -90,13 +95,13 @@ class _Work:
 
         self.memory.store.save_hand(self.name, hand, what, SystemClock().now())
 
-    def done(self, what: str, *, wake: bool = True) -> None:
+    def done(self, what: str, *, before: str = "", wake: bool = True) -> None:
         """Say what was done, and wake the daemon for it."""
         from reconciler import wiring
         from reconciler.cli import memory
         from reconciler.cli.render import say
 
-        say(f"{self.name} {what}")
+        say(f"{before}{self.name} {what}")
         if wake:
             wiring.wake(self.memory.settings)
             memory.remark_idle(self.memory.settings, "this counts from its next start on")

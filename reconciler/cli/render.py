@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -17,9 +18,12 @@ from typing import Any, NamedTuple
 import typer
 
 ARROW = "→"
+_MORE = "…"
 _UNBOUNDED = 100_000
 """Columns of what is not a terminal: nothing is wrapped there."""
-_GAP = "   "
+_GAP = "  "
+_LEAST = 7
+"""Columns that a cut cell keeps, however narrow the terminal is: its title's."""
 _STYLES: Mapping[str, Mapping[str, Any]] = {
     "good": {"fg": "green"},
     "bad": {"fg": "red"},
@@ -61,7 +65,7 @@ def plain(text: str) -> str:
     try:
         text.encode(encoding)
     except (UnicodeEncodeError, LookupError):
-        return text.replace(ARROW, "->").replace("✓", "+").replace("✗", "x").replace("·", "-")
+        return text.replace(_MORE, "...").replace(ARROW, "->").replace("✓", "+").replace("✗", "x").replace("·", "-")
     return text
 
 
@@ -96,16 +100,27 @@ def coloured() -> bool:
 
 
 def columns(
-    header: Sequence[str], rows: Iterable[Sequence[Cell | str]], *, titles: bool = True, least: Sequence[int] = ()
+    header: Sequence[str],
+    rows: Iterable[Sequence[Cell | str]],
+    *,
+    titles: bool = True,
+    least: Sequence[int] = (),
+    cut: bool = False,
 ) -> list[int]:
-    """Print aligned columns, each at least as wide as `least` says; returns their widths."""
+    """Print aligned columns, each at least as wide as `least` says; returns their widths.
+
+    With `cut` the last column ends where a terminal does; what is no terminal gets all of it.
+    """
     table = [[Cell(title, "head") for title in header]] if titles else []
     table += [[_cell(value) for value in row] for row in rows]
     floor = least or [0] * len(header)
     widths = [max(floor[n], *(_width(row[n].text) for row in table), 0) for n in range(len(header))]
-    colours = coloured()
+    colours, room = coloured(), _UNBOUNDED
+    if cut and sys.stdout.isatty():
+        room = max(_LEAST, shutil.get_terminal_size().columns - sum(widths[:-1]) - len(_GAP) * (len(widths) - 1))
     for row in table:
-        typer.echo(_line(row, widths, colours))
+        *first, last = row
+        typer.echo(_line([*first, Cell(_cut(last.text, room), last.style)], widths, colours))
     return widths
 
 
@@ -120,7 +135,17 @@ def _line(row: Sequence[Cell], widths: Sequence[int], colours: bool) -> str:
     for n, (cell, width) in enumerate(zip(row, widths, strict=True)):
         shown = typer.style(cell.text, **_STYLES[cell.style]) if colours and cell.style else cell.text
         parts.append(shown if n == last else shown + " " * (width - _width(cell.text)))
-    return _GAP.join(parts)
+    return _GAP.join(parts).rstrip()
+
+
+def _cut(text: str, room: int) -> str:
+    """The text, or its beginning and a mark when it is wider than there is room."""
+    if _width(text) <= room:
+        return text
+    from rich.cells import set_cell_size
+
+    mark = plain(_MORE)
+    return set_cell_size(text, room - len(mark)).rstrip() + mark
 
 
 def _width(text: str) -> int:
@@ -187,6 +212,11 @@ class Page:
 
 
 # --- values as people read them ------------------------------------------------------------------
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number of things: `1 file`, `2 files`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def short(name: str | None) -> str:

@@ -5,9 +5,11 @@ Used by `why` and `describe`. Everything shown was recorded by the pass that jud
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
-from reconciler.cli.render import ARROW, Cell, Page, age, moment, short, word
+from reconciler.cli.render import ARROW, Cell, Page, age, counted, moment, short, word
+from reconciler.errors import Reason
 from reconciler.model import GateResult, Health, OperatorHand, Status, Sync, Verdict
 
 _MARKS = {
@@ -16,6 +18,9 @@ _MARKS = {
     Verdict.NOT_REACHED: Cell("·", "dim"),
 }
 _SHOWN_DRIFT = 20
+_FAILED_FOR_GOOD = frozenset({Reason.DIGEST_MISMATCH, Reason.ARTIFACT_UNSAFE, Reason.ARTIFACT_TOO_LARGE})
+"""What the same bytes would fail at again."""
+_DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 
 def summary(status: Status, hand: OperatorHand) -> str:
@@ -68,16 +73,24 @@ def _tell_reason(page: Page, status: Status, hand: OperatorHand) -> None:
         rows.append((Cell("Because", "dim"), status.message))
     if hand.suspended:
         rows.append((Cell("What to do", "dim"), f"reconciler resume {status.environment}"))
-    elif status.hint:
-        rows.append((Cell("What to do", "dim"), status.hint))
-    elif status.health is Health.DEGRADED:
-        rows.append((Cell("What to do", "dim"), "nothing: it is mended at the next pass; then look who changed it"))
+    elif told := what_to_do(status):
+        rows.append((Cell("What to do", "dim"), told))
     gate = held_gate(status)
     if gate and gate.not_before:
         rows.append((Cell("Not before", "dim"), moment(gate.not_before)))
     if rows:
         page.grid(rows, indent=2)
         page.line()
+
+
+def what_to_do(status: Status) -> str:
+    """The way out; what was given up says how it is tried again."""
+    again = ""
+    if status.sync is not Sync.SYNCED and status.reason in _FAILED_FOR_GOOD:
+        again = f"it is not tried again until the declaration changes or `reconciler retry {status.environment}`"
+    if not status.hint and not again and status.health is Health.DEGRADED:
+        return "nothing: it is mended at the next pass; then look who changed it"
+    return "; ".join(filter(None, (status.hint, again)))
 
 
 def coordinates(status: Status, now: datetime) -> list[tuple[Cell | str, Cell | str]]:
@@ -92,11 +105,21 @@ def coordinates(status: Status, now: datetime) -> list[tuple[Cell | str, Cell | 
         rows.append(("", f"release {live.id}, for {age(status.live_since, now)}"))
     else:
         rows.append((Cell("Live", "dim"), "nothing"))
-    if status.request or status.approvers:
-        who = ", ".join(status.approvers) or "nobody: no approval was needed"
-        rows.append((Cell("Approved by", "dim"), f"{who}" + (f" ({status.request})" if status.request else "")))
-    rows.append((Cell("So since", "dim"), f"{moment(status.since)}, for {age(status.since, now)}"))
+    who = _who(status)
+    if who and status.sync is Sync.SYNCED:
+        rows.append((Cell("Approved by", "dim"), who))
+    elif who and live:  # not the declared run: they let in what it is to replace
+        rows.append(("", f"let in by {who}"))
+    rows.append((Cell("Since", "dim"), f"{moment(status.since)}, for {age(status.since, now)}"))
     return rows
+
+
+def _who(status: Status) -> str:
+    """Who let in what is live, and by which request."""
+    if not (status.request or status.approvers):
+        return ""
+    who = ", ".join(status.approvers) or "nobody: no approval was needed"
+    return f"{who} ({status.request})" if status.request else who
 
 
 def tell_gates(page: Page, status: Status) -> None:
@@ -108,22 +131,27 @@ def tell_gates(page: Page, status: Status) -> None:
 def gate_rows(result: GateResult, told: str) -> list[tuple[Cell | str, ...]]:
     """One gate: mark, name, word and the first of what it says; the rest below. What was `told` before is left out."""
     held = result.verdict is Verdict.HELD
-    said: list[Cell | str] = [Cell(evidence, "dim") for evidence in result.evidence]
+    said: list[Cell | str] = [Cell(_shortened(evidence), "dim") for evidence in result.evidence]
     if held and result.message != told:
-        said = [f"{result.reason}: {result.message}", *said, f"{ARROW} {result.hint}"]
+        said = [f"{result.reason}: {_shortened(result.message)}", *said, f"{ARROW} {result.hint}"]
     elif held:
         said = [str(result.reason), *said]
     elif not said:
-        said = [Cell(result.message, "dim")]
+        said = [Cell(_shortened(result.message), "dim")]
     first, *rest = said
     verdict = Cell("HELD", "bad") if held else word(result.verdict.value)
     name = Cell(result.gate.value, "head" if held else "")
     return [(_MARKS[result.verdict], name, verdict, first), *(("", "", "", what) for what in rest)]
 
 
+def _shortened(text: str) -> str:
+    """Digests by their first twelve digits: in full they stand above, and in JSON."""
+    return _DIGEST.sub(r"\1", text)
+
+
 def tell_drift(page: Page, status: Status) -> None:
     """What is not as it was put there, path by path."""
-    page.line(Cell("Drift", "head"), f" ({len(status.drift)} paths are not as they were put there)")
+    page.line(Cell("Drift", "head"), f" (not as put there: {counted(len(status.drift), 'path')})")
     page.grid(
         [
             (Cell(item.kind.value, "bad"), item.path, f"expected {item.expected or '-'}, found {item.found or '-'}")

@@ -107,9 +107,10 @@ def _statuses(settings: Settings) -> dict[str, Status]:
 
 def _explain(name: str, status: Status | None, condition: str, timeout: str) -> None:
     from reconciler.cli.render import problem
+    from reconciler.cli.story import what_to_do
 
     if status is None:
         problem(f"{name}: not {condition} after {timeout}: no such environment was seen")
         return
     why = f"{status.reason}: {status.message}" if status.reason else status.message
-    problem(f"{name}: not {condition} after {timeout}: {status.sync}, {status.health}; {why}", status.hint)
+    problem(f"{name}: not {condition} after {timeout}: {status.sync}, {status.health}; {why}", what_to_do(status))

@@ -38,6 +38,14 @@ MAX_NAME = 200
 """Characters of an environment's name; it becomes part of file names and metrics."""
 
 _SEGMENT = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+_LATER = frozenset({"promote", "activate", "health", "config", "secrets", "rollback"})
+"""Keys that the format will have: refused by name, never half obeyed."""
+_KINDS = {"int": "an integer", "float": "a fraction", "bool": "a boolean", "timestamp": "a date"}
+_WRITE = {
+    "int_type": "write it as a plain decimal number",
+    "string_type": "put it in quotes",
+    "bool_type": "write true or false",
+}
 _TEXT_PATHS: frozenset[Path] = frozenset({("artifact", "sha256")})
 
 
@@ -228,18 +236,25 @@ def _problem(file: str, tree: Tree, error: ErrorDetails) -> Problem:
     if error["type"] == "extra_forbidden":
         place = tree.keys.get(path) or _nearest(tree.spans, path)
         allowed = list(_fields(path[:-1]))
+        if path[0] in _LATER and len(path) == 1:
+            found, wanted = f"the key {str(path[0])!r}", "one of " + ", ".join(allowed)
+            return Problem(file, place.line, place.column, "", found, wanted, "this version does not have it yet")
         close = difflib.get_close_matches(str(path[-1]), allowed, n=1)
         hint = f"did you mean {close[0]}?" if close else ""
         found = f"the unknown key {str(path[-1])!r}"
         return Problem(file, place.line, place.column, dotted(path[:-1]), found, "one of " + ", ".join(allowed), hint)
     place = _nearest(tree.spans, path)
-    found, hint = _found(error["input"])
+    found, hint = _found(error["input"], error["type"])
     return Problem(file, place.line, place.column, dotted(path), found, _wanted(path), hint)
 
 
-def _found(value: object) -> tuple[str, str]:
+def _found(value: object, error: str) -> tuple[str, str]:
+    """What stands there, and how to write what was meant; `error` is pydantic's word for what is wrong."""
     if isinstance(value, Ambiguous):
-        return value.text, f"YAML reads this as a {value.kind}; write it in full, or in quotes where text is meant"
+        kind = _KINDS.get(value.kind, f"a {value.kind}")
+        return value.text, f"YAML reads this as {kind}; {_WRITE.get(error, 'write it in full')}"
+    if isinstance(value, int | float) and not isinstance(value, bool) and error == "string_type":
+        return str(value), _WRITE[error]
     if isinstance(value, str):
         shown = value if len(value) <= 80 else value[:77] + "..."
         length = f" of {len(value)} characters" if len(value) > 40 else ""

@@ -140,7 +140,7 @@ class _Builder:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-            found = error.problem or "text that is not YAML"
+            found = f"broken YAML: {(error.problem or 'nobody can read it').removeprefix('found ')}"
             self._problems.append(Problem(self._file, line, column, "", found, "well-formed YAML"))
             raise Malformed(tuple(self._problems)) from None
         if self._problems:

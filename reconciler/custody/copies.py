@@ -25,7 +25,8 @@ from threading import Lock
 from reconciler.bounds import Bounds
 from reconciler.core.verify import Intake, VerifiedArtifact, verify
 from reconciler.custody.guard import Fetch, Guarded, source_fault
-from reconciler.custody.part import Part, disk, sync_folder
+from reconciler.custody.part import Part, disk
+from reconciler.disk import sync_folder
 from reconciler.errors import IntegrityError, PolicyDenied, Reason, ReconcilerError, Terminal, Transient
 from reconciler.model import Digest
 from reconciler.ports import Clock, Trace
@@ -61,7 +62,7 @@ class DiskCustody:
         Raises:
             IntegrityError: `DigestMismatch`, when what was fetched has another digest.
             PolicyDenied: `ArtifactTooLarge`, or what the source says.
-            Transient: `SourceUnavailable`; `StoreUnavailable` for our own disk.
+            Transient: `SourceUnavailable`; `CustodyUnavailable` for our own disk.
         """
         with self._in_use(digest) as turn:
             artifact = self._whole(digest)
@@ -133,7 +134,7 @@ class DiskCustody:
         artifact = self._whole(digest)
         if artifact is None:
             raise Transient(
-                Reason.STORE_UNAVAILABLE,
+                Reason.CUSTODY_UNAVAILABLE,
                 f"{path} does not read back as it was written",
                 "check the disk: it returns other bytes than it was given",
             )

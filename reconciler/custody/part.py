@@ -10,12 +10,13 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from reconciler.core.verify import CHUNK
+from reconciler.disk import faults, sync_folder, write_all
 from reconciler.errors import Reason, Transient
 from reconciler.ports import Trace
 
@@ -30,7 +31,7 @@ class Part:
         trace: Called with `custody:<step>` right before each effect.
 
     Raises:
-        Transient: `StoreUnavailable`, from every method.
+        Transient: `CustodyUnavailable`, from every method.
     """
 
     def __init__(self, path: Path, trace: Trace) -> None:
@@ -69,9 +70,7 @@ class Part:
         """Append all of it."""
         with disk(self._path):
             self._trace("custody:write")
-            rest = memoryview(chunk)
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
+            write_all(self._descriptor, chunk)
 
     def restart(self) -> None:
         """Forget what is there."""
@@ -122,7 +121,7 @@ class Part:
             if os.path.samestat(os.fstat(self._descriptor), self._path.lstat()):
                 return
         raise Transient(
-            Reason.STORE_UNAVAILABLE,
+            Reason.CUSTODY_UNAVAILABLE,
             f"{self._path} is in use: another process fetches the same artifact",
             "nothing to do: it is tried again later",
         )
@@ -132,23 +131,7 @@ class Part:
             return os.pread(self._descriptor, CHUNK, position)
 
 
-@contextmanager
-def disk(path: Path) -> Iterator[None]:
+def disk(path: Path) -> AbstractContextManager[None]:
     """Around our own effects only: a full or failing disk of ours is not the source's fault."""
-    try:
-        yield
-    except OSError as error:
-        raise Transient(
-            Reason.STORE_UNAVAILABLE,
-            f"{path}: {error.strerror or type(error).__name__}",
-            "check that the state directory's disk has room, is writable and sound",
-        ) from None
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    hint = "check that the disk of the state folder is mounted, writable and sound"
+    return faults(path, Reason.CUSTODY_UNAVAILABLE, hint)

@@ -65,6 +65,8 @@ _STEPS = (
     ("demo tamper", "the stored artifact is altered after it was approved"),
     ("demo tamper --restore", "and how it is mended"),
     ("demo drift", "somebody edits the live release by hand"),
+    ("history --all", "every attempt, and who let it in"),
+    ("audit export | reconciler audit verify -", "the record, judged from its lines alone"),
     ("demo down", "stop, and leave nothing"),
 )
 
@@ -101,6 +103,13 @@ def down(folder: DemoFolder) -> None:
         _stop(folder, story)
         folder.remove()
     story.says(f"Removed {place}; nothing is left.")
+    if os.environ.get(ENVIRONMENT_VARIABLE) and _named_file() == folder.settings:
+        story.says("This shell still names its settings; type next:")
+        story.says(f"  unset {ENVIRONMENT_VARIABLE}")
+
+
+def _named_file() -> Path:
+    return Path(os.environ[ENVIRONMENT_VARIABLE]).resolve()
 
 
 def _resume(folder: DemoFolder) -> Tour:

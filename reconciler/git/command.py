@@ -1,7 +1,7 @@
 """One git process at a time, within bounds: fixed arguments, no shell, no configuration but ours.
 
-Each call has a deadline, its output a limit, and the process a group of its own that is killed whole,
-because git leaves the network to children (`git-remote-https`, `ssh`). Whatever git would read from the
+Each call has a deadline, its output a limit, and the process is ended with its children (`git-remote-https`,
+`ssh`) as `processes` says. Whatever git would read from the
 machine (system and user configuration, prompts, hooks, replace refs, grafts of the caller's
 environment) is shut off here once, so that no caller has to think of it. Configuration goes in by
 environment variables: a credential must not stand in an argument list, which every user can read.
@@ -9,12 +9,9 @@ environment variables: a credential must not stand in an argument list, which ev
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import resource
 import selectors
-import signal
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,6 +20,7 @@ from typing import Self
 from reconciler.bounds import Bounds
 from reconciler.clock import SystemClock
 from reconciler.errors import Reason, Transient
+from reconciler.git.processes import PROCESSES, restrain
 from reconciler.git.remote import Remote
 from reconciler.ports import Trace
 
@@ -30,10 +28,6 @@ CHUNK = 256 * 1024
 """Bytes per read of a pipe; more than a pipe holds at once."""
 COMPLAINT_BYTES = 16 * 1024
 """Bytes of stderr that are kept, the last ones: a hostile server may talk on without end."""
-HEAP_BYTES = 2 * 1024**3
-"""Most memory of a git process that talks to a network. Git keeps a server's whole answer in memory."""
-FILE_BYTES = 8 * 1024**3
-"""Largest file, so largest pack, that a git process that talks to a network may write."""
 
 _PASSED_ON = (
     *("PATH", "HOME", "TZ", "TMPDIR", "SSH_AUTH_SOCK", "GIT_SSL_CAINFO", "SSL_CERT_FILE", "SSL_CERT_DIR"),
@@ -156,18 +150,16 @@ class Git:
         self._trace(f"git {arguments[0]}")
         expires = self._clock.monotonic() + seconds
         argv = ("git", f"--git-dir={git_dir}", *arguments)
-        process = _start(argv, environment, subprocess.PIPE if stdin else subprocess.DEVNULL)
-        if environment is self._network:
-            _restrain(process)
-        with process, _Conversation(process, stdin, sink or collected) as conversation:
-            try:
-                if not conversation.hold(lambda: expires - self._clock.monotonic()):
-                    raise _late(self._remote, arguments[0], seconds)
-                code = process.wait(timeout=max(0.0, expires - self._clock.monotonic()))
-            except subprocess.TimeoutExpired:
-                raise _late(self._remote, arguments[0], seconds) from None
-            finally:
-                _kill(process)
+        with PROCESSES.running(argv, environment, subprocess.PIPE if stdin else subprocess.DEVNULL) as process:
+            if environment is self._network:
+                restrain(process)
+            with _Conversation(process, stdin, sink or collected) as conversation:
+                try:
+                    if not conversation.hold(lambda: expires - self._clock.monotonic()):
+                        raise _late(self._remote, arguments[0], seconds)
+                    code = process.wait(timeout=max(0.0, expires - self._clock.monotonic()))
+                except subprocess.TimeoutExpired:
+                    raise _late(self._remote, arguments[0], seconds) from None
         return code, bytes(collected.data), _last_words(bytes(conversation.complaint))
 
 
@@ -241,43 +233,6 @@ class _Conversation:
     def _hear(self, chunk: bytes) -> None:
         self.complaint += chunk
         del self.complaint[:-COMPLAINT_BYTES]
-
-
-def _start(argv: tuple[str, ...], environment: Mapping[str, str], stdin: int) -> subprocess.Popen[bytes]:
-    """A process in a session of its own: no terminal to ask on, and a group that can be killed whole."""
-    try:
-        return subprocess.Popen(
-            argv,
-            bufsize=0,
-            cwd="/",
-            env=environment,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-    except OSError as error:
-        hint = "install git, and see that the daemon's PATH names it" if isinstance(error, FileNotFoundError) else ""
-        raise Transient(Reason.REPOSITORY_UNAVAILABLE, f"git could not be started: {error.strerror}", hint) from None
-
-
-def _restrain(process: subprocess.Popen[bytes]) -> None:
-    """Ceilings for a process that takes in what a server sends; the children that git starts inherit them.
-
-    Set from outside, as code between fork and exec is not safe in a program with threads. Where the
-    platform forbids it, the deadline is what remains.
-    """
-    with contextlib.suppress(OSError):
-        resource.prlimit(process.pid, resource.RLIMIT_DATA, (HEAP_BYTES, HEAP_BYTES))
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End the whole group, unless the process has ended by itself. The pid is ours until it is waited for."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def _environment(bounds: Bounds, remote: Remote | None) -> dict[str, str]:

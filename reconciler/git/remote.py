@@ -17,9 +17,13 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from reconciler.errors import Reason, Terminal
 from reconciler.model import CommitId
 
-_SCP = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._-]*@)?(?:[A-Za-z0-9_][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]):[^-\s:][^\s]*")
+_SCP = re.compile(
+    r"(?:[A-Za-z0-9_][A-Za-z0-9._-]*@)?(?:[A-Za-z0-9_][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]):[^-\s:@][^\s@]*"
+)
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*|[0-9A-Fa-f:.]+")
+_CREDENTIALS = re.compile(r":[^/]*@|//[^/]*@")
+"""In a path that is not absolute: an address whose scheme was mistyped, its password still in it."""
 _BRANCH_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$)")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -59,11 +63,13 @@ def parse(url: str) -> Remote:
     if found:
         return _with_scheme(scheme, url)
     if "::" in url.split("/", 1)[0]:
-        raise _invalid(f"repository.url: the transport {url.split('::', 1)[0]}:: is not allowed; {_ALLOWED}")
+        raise _invalid(f"repository.url: a transport in front of :: is not allowed; {_ALLOWED}")
     if ":" in url.split("/", 1)[0]:
         if not _SCP.fullmatch(url):
-            raise _invalid("repository.url: not of the form user@host:path")
+            raise _invalid("repository.url: not of the form user@host:path, with neither a password nor a second @")
         return Remote(url, "ssh")
+    if not url.startswith("/") and _CREDENTIALS.search(url):
+        raise _invalid(f"repository.url: neither a path nor an address; {_ALLOWED}")
     return _on_this_machine(Path(url))
 
 
@@ -129,7 +135,7 @@ _ALLOWED = "allowed are a local path, file://, ssh://, user@host:path, https:// 
 
 def _with_scheme(scheme: str, url: str) -> Remote:
     if scheme not in ("file", "ssh", "http", "https"):
-        raise _invalid(f"repository.url: the transport {scheme}:// is not allowed; {_ALLOWED}")
+        raise _invalid(f"repository.url: the transport in front of :// is not allowed; {_ALLOWED}")
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -155,6 +161,10 @@ def _ssh(parts: SplitResult, url: str) -> Remote:
 
 
 def _http(parts: SplitResult, port: int | None) -> Remote:
+    if "@" in parts.path:  # an unencoded slash in a password ends the host there, and the rest would be shown
+        raise _invalid(
+            "repository.url: an @ behind the host is not allowed; in a path write %40, in a password %2F for /"
+        )
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     address = f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
     if parts.username is None and parts.password is None:

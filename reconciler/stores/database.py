@@ -14,7 +14,6 @@ from threading import Lock
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from reconciler.core.strictjson import Malformed
 from reconciler.ports import Trace
 from reconciler.stores import schema, sqlite
 
@@ -50,6 +49,7 @@ class Database:
             Transient: `StoreUnavailable`, also when the turn does not come within `sqlite.BUSY_SECONDS`.
         """
         writing = {sqlite.WRITES: True}
+        sqlite.check_room(self._path)
         with self._wrapped(), self._ready().connect().execution_options(**writing) as connection, connection.begin():
             yield connection
             self._trace(step)
@@ -61,9 +61,10 @@ class Database:
 
     @contextmanager
     def _wrapped(self) -> Iterator[None]:
+        # A flipped bit also shows as a text that is not UTF-8, or as a number of another size.
         try:
             yield
-        except (SQLAlchemyError, sqlite3.Error, OSError, Malformed) as error:
+        except (SQLAlchemyError, sqlite3.Error, OSError, ValueError, ArithmeticError) as error:
             raise sqlite.unavailable(self._path, error) from error
 
     def _ready(self) -> Engine:

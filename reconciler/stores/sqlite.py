@@ -18,12 +18,19 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
+from reconciler.core.strictjson import Malformed
 from reconciler.errors import Reason, Transient
 
 BUSY_SECONDS = 10.0
 """How long a writer waits for another one; a hundred times what the longest transaction takes."""
 CONNECTIONS = 15
 """Most connections of one process: each holds up to three file descriptors."""
+ROOM_BYTES = 1024**2
+"""Free space without which nothing is opened or written: thirty times the first of the WAL's shared memory.
+
+SQLite maps that file and writes it in place. Where the disk can't give a block for it (file systems with blocks
+smaller than a page, or that copy on write) the kernel answers with SIGBUS, which ends the process.
+"""
 
 WRITES = "writes"
 """The execution option of a connection whose transactions write."""
@@ -47,6 +54,7 @@ def engine_for(path: Path) -> Engine:
         pool_timeout=BUSY_SECONDS,
         hide_parameters=True,
     )
+    event.listen(engine, "do_connect", lambda *_: check_room(path))
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine
@@ -56,6 +64,29 @@ def make(path: Path) -> None:
     """Make the file, empty and for this user alone, when there is none."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def check_room(path: Path) -> None:
+    """See that the disk has room for what SQLite maps into memory.
+
+    Raises:
+        Transient: `StoreUnavailable`: less than `ROOM_BYTES` are free.
+    """
+    try:
+        found = os.statvfs(path.parent)
+    except OSError:  # what is wrong with this place is told by whoever opens the file
+        return
+    if room(found, os.geteuid()) < ROOM_BYTES:
+        raise Transient(
+            Reason.STORE_UNAVAILABLE, f"the store {path}: the disk is full", f"free at least {ROOM_BYTES} bytes there"
+        )
+
+
+def room(found: os.statvfs_result, user: int) -> int:
+    """Bytes that this user may still write; the reserve is root's. `ROOM_BYTES` where nothing is counted."""
+    if found.f_blocks == 0:  # some network and user-space file systems
+        return ROOM_BYTES
+    return found.f_frsize * (found.f_bfree if user == 0 else found.f_bavail)
 
 
 def identity(path: Path) -> tuple[int, int] | None:
@@ -95,7 +126,11 @@ def log_ahead(engine: Engine) -> None:
 def unavailable(path: Path, error: Exception) -> Transient:
     """What the store's user is told of an error: the file, SQLite's own words, no statement and no values."""
     origin = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    words = str(origin) if not isinstance(origin, OSError) else origin.strerror or type(origin).__name__
+    words = str(origin)
+    if isinstance(origin, OSError):
+        words = origin.strerror or type(origin).__name__
+    elif isinstance(origin, ValueError | ArithmeticError) and not isinstance(origin, Malformed):
+        words = f"it is damaged: what is read from it ends in {type(origin).__name__}"
     hint = next((hint for marks, hint in _HINTS if any(mark in words.lower() for mark in marks)), START_OVER)
     return Transient(Reason.STORE_UNAVAILABLE, f"the store {path}: {words}", hint)
 

@@ -23,7 +23,8 @@ from reconciler.targets.layout import ACCEPTED, DISPLACED, FENCE, PRIVATE_MODE
 KEPT_ASIDE = 3
 """Things in the way of `current` that are kept: the disk must not fill with them."""
 
-_TOKEN = re.compile(r"[1-9][0-9]{0,18}")
+_TOKEN = re.compile(r"[1-9][0-9]{0,17}")
+"""Below 10^18: a store counts to 2^63, and somebody who takes over needs a larger token than any seen."""
 
 
 def largest(names: Iterable[str]) -> int:
@@ -83,6 +84,8 @@ class Turn:
 
         A crash in between leaves it in the working folder, from where the next turn puts it aside.
         """
+        with self._own.folder(DISPLACED):
+            pass  # nothing leaves its place before there is one to put it
         self._disk.move("target:displace", folder, name, self.work, DISPLACED)
         self.rescue(self.work)
 
@@ -120,11 +123,17 @@ def take_turn(disk: Disk, own: Folder, token: int) -> Iterator[Turn]:
 
     Raises:
         PolicyDenied: `FencedOff`, at the start, or in the middle when a larger token came.
-        Transient: `TargetUnavailable`: the same token is at work here.
+        Transient: `TargetUnavailable`: the same token is at work here, or there is no larger one left.
     """
+    name = str(token)
+    if not _TOKEN.fullmatch(name):
+        raise Transient(
+            Reason.TARGET_UNAVAILABLE,
+            f"the token {name[:40]} is out of range: a fence holds those below 10^18",
+            "see which entry of .reconciler/fence is this large: no instance came to it by counting",
+        )
     with own.folder(FENCE) as fence:
         check(fence.names(), token)
-        name = str(token)
         try:
             if fence.lstat(name) is None:
                 disk.make_folder("target:fence", fence, name, PRIVATE_MODE)

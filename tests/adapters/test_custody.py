@@ -259,7 +259,7 @@ def test_a_part_that_another_process_writes_is_left_to_it(root: Path) -> None:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(Transient, match="another process") as caught:
             obtain(custody(root), never)
-        assert caught.value.reason is Reason.STORE_UNAVAILABLE
+        assert caught.value.reason is Reason.CUSTODY_UNAVAILABLE
     assert obtain(custody(root)) == DATA
 
 
@@ -330,11 +330,27 @@ def test_a_fault_of_the_disk_is_told_as_ours_and_mended_by_the_next_call(step: s
         scene(root)
     with pytest.raises(Transient) as caught:
         obtain(custody(root, failing_at(step, number)))
-    assert caught.value.reason is Reason.STORE_UNAVAILABLE
+    assert caught.value.reason is Reason.CUSTODY_UNAVAILABLE
     assert os.strerror(number) in caught.value.message
     assert step == "custody:remove" or every_copy_is_what_its_name_says(root)
     assert obtain(custody(root)) == DATA
     assert every_copy_is_what_its_name_says(root)
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (errno.ENOSPC, "make room"),
+        (errno.EROFS, "mount it writable"),
+        (errno.EACCES, "give the user"),
+        (0, "state folder"),
+    ],
+    ids=["full", "read-only", "not writable", "anything else"],
+)
+def test_a_fault_of_the_disk_comes_with_what_mends_it(number: int, told: str, root: Path) -> None:
+    with pytest.raises(Transient) as caught:
+        obtain(custody(root, failing_at("custody:write", number)))
+    assert told in caught.value.hint
 
 
 def test_a_part_whose_sync_failed_is_not_resumed(root: Path) -> None:
@@ -346,14 +362,14 @@ def test_a_part_whose_sync_failed_is_not_resumed(root: Path) -> None:
 def test_a_full_disk_is_not_taken_for_a_fault_of_the_source(root: Path) -> None:
     with pytest.raises(Transient) as caught:
         obtain(custody(root, failing_at("custody:write", errno.ENOSPC)), broken_after(Bytes(), 10, ValueError()))
-    assert caught.value.reason is Reason.STORE_UNAVAILABLE
+    assert caught.value.reason is Reason.CUSTODY_UNAVAILABLE
 
 
 def test_a_root_that_is_a_file_is_a_fault_of_our_disk(root: Path) -> None:
     root.write_bytes(b"")
     with pytest.raises(Transient) as caught:
         obtain(custody(root))
-    assert caught.value.reason is Reason.STORE_UNAVAILABLE
+    assert caught.value.reason is Reason.CUSTODY_UNAVAILABLE
 
 
 DYING = """

@@ -7,10 +7,11 @@ import os
 import re
 import socket
 import subprocess
+import sys
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import pytest
 
 from reconciler.bounds import Bounds
 from reconciler.errors import Reason, Transient
-from reconciler.git import Mirror, command
+from reconciler.git import Mirror, command, processes
 from reconciler.git.remote import parse
 from reconciler.model import CommitId
 from tests.gitworld import Author, GitWorld
@@ -348,8 +349,35 @@ def test_what_talks_to_a_server_may_take_only_so_much_memory_and_disk(
     monkeypatch.setenv("PATH", f"{git.parent}:{os.environ['PATH']}")
     runner = command.Git(parse("https://host/x.git"), Bounds(), lambda _: None)
     limits = runner.network(tmp_path, "ls-remote", limit=10_000).decode()
-    assert re.search(rf"Max data size +{command.HEAP_BYTES} ", limits)
-    assert re.search(rf"Max file size +{command.FILE_BYTES} ", limits)
+    assert re.search(rf"Max data size +{processes.HEAP_BYTES} ", limits)
+    assert re.search(rf"Max file size +{processes.FILE_BYTES} ", limits)
+
+
+def test_a_git_that_hangs_does_not_outlive_the_program(world: GitWorld, tmp_path: Path) -> None:
+    world.write(DEV, "1").commit(ALICE, "1").push()
+    packed = world.origin / "packed-refs"
+    packed.unlink(missing_ok=True)
+    os.mkfifo(packed)
+    leave = "import os, sys, threading; from pathlib import Path; from reconciler.bounds import Bounds; "
+    leave += "from reconciler.git import Mirror, kill_all; "
+    leave += f"mirror = Mirror({world.url!r}, 'main', '', Path({str(tmp_path)!r}), Bounds(), print); "
+    leave += "threading.Thread(target=mirror.head, daemon=True).start(); sys.stdin.read(1); "
+    for end in ("kill_all(); os._exit(0)", "sys.exit(0)"):
+        program = [sys.executable, "-c", leave + end]
+        with subprocess.Popen(program, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as leaving:
+            _wait_until(lambda: len(_processes_that_mention(f"upload-pack {world.url}")) > 0)
+            leaving.communicate(b"x", timeout=10)
+        _assert_no_process_mentions(world.url)
+
+
+def test_nothing_is_started_once_everything_was_ended() -> None:
+    ended = processes.Processes()
+    ended.kill_all()
+    with (
+        pytest.raises(Transient, match="the program stops"),
+        ended.running(("git", "version"), os.environ, subprocess.DEVNULL),
+    ):
+        pass
 
 
 def test_a_server_that_redirects_is_not_followed(tmp_path: Path) -> None:
@@ -478,6 +506,13 @@ def _assert_no_process_mentions(text: str) -> None:
     patience = time.monotonic() + 5
     while found := _processes_that_mention(text):
         assert time.monotonic() < patience, found
+        time.sleep(0.01)
+
+
+def _wait_until(happened: Callable[[], bool]) -> None:
+    patience = time.monotonic() + 10
+    while not happened():
+        assert time.monotonic() < patience
         time.sleep(0.01)
 
 

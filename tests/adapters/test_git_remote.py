@@ -79,6 +79,28 @@ def test_a_refused_address_is_not_shown_with_its_credentials() -> None:
         assert "hunter2" not in f"{refused.value} {refused.value.hint}"
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("bot:hunter2@host:path", id="a password in the form of scp"),
+        pytest.param("bot@host:hunter2@path", id="a second @ in the form of scp"),
+        pytest.param("hunter2@h::x/y", id="what looks like a transport"),
+        pytest.param("bot:hunter2@host://x", id="what looks like a scheme"),
+        pytest.param("hunter2://host/x", id="a scheme that is none"),
+        pytest.param("https:/bot:hunter2@host/x", id="https with one slash"),
+        pytest.param("https//bot:hunter2@host/x", id="https without its colon"),
+        pytest.param("https//hunter2@host/x", id="a token alone, without the colon"),
+        pytest.param("https://bot:12/hunter2@host/x", id="a slash in a password"),
+        pytest.param("ssh://bot:hunter2@host/x", id="a password for ssh"),
+        pytest.param("https://bot:hunter2@/x", id="no host"),
+    ],
+)
+def test_what_may_hold_credentials_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(Terminal) as refused:
+        remote.parse(url)
+    assert "hunter2" not in f"{refused.value!r} {refused.value} {refused.value.hint}"
+
+
 @pytest.mark.parametrize("branch", ["main", "release/2026.1", "a-b_c", "über", "feature/#12"])
 def test_a_branch_name_is_taken_as_it_is(branch: str) -> None:
     assert remote.check_branch(branch) == branch

@@ -33,12 +33,15 @@ class Stage:
         self.bob = self.world.person("bob")
         self.begin = self.world.write(DEV, "1").commit(self.alice, "Begin").push().tip
         self.bounds = Bounds()
+        self.branch = "main"
 
     def parts(self) -> Parts:
         repository = Mirror(self.world.url, "main", "environments", self.folder / "git", self.bounds, lambda _: None)
         if tip := repository.head():
             repository.fetch(tip)
-        return Parts(SystemClock(), Random(0), self.steps.append, self.bounds, self.folder, repository)
+        return Parts(
+            SystemClock(), Random(0), self.steps.append, self.bounds, self.folder, repository, branch=self.branch
+        )
 
     def forge(self, **options: object) -> Forge:
         return signed_merge.create({"allowed_signers": str(self.world.allowed_signers), **options}, self.parts())
@@ -194,6 +197,54 @@ def test_a_merge_of_more_commits_than_can_be_judged_is_no_approval(stage: Stage)
     assert "bounds.merged_commits" in stage.note(merge)
 
 
+def test_a_commit_too_large_to_be_read_is_told_as_no_approval(stage: Stage) -> None:
+    huge = "Bump\n\n" + "x" * 40_000
+    large = stage.world.merge(stage.bump(message=huge), signer=stage.bob).push().tip
+    pushed = stage.world.write(DEV, "3").commit(stage.alice, huge, sign=True).push().tip
+    stage.bounds = Bounds(commit_bytes=30_000)
+    for commit in (large, pushed):
+        assert "is larger than 30000 bytes" in stage.note(commit)
+
+
+@pytest.mark.parametrize(
+    ("subject", "branch"),
+    [
+        pytest.param("Merge branch 'bump-2' into release", "release", id="git's own words"),
+        pytest.param("Merge branch 'bump-2' of /srv/x.git into release/1", "release/1", id="from elsewhere"),
+        pytest.param("Merge branches 'a into main' and 'bump-2' into dev", "dev", id="the last word counts"),
+        pytest.param("Merge tag 'v1' into release", "release", id="a tag"),
+        pytest.param("Merge branch 'bump-2' into 'release'", "release", id="in quotes, as a forge writes it"),
+    ],
+)
+def test_a_merge_that_was_signed_for_another_branch_is_none_here(stage: Stage, subject: str, branch: str) -> None:
+    merge = _subject(stage, subject)
+    assert f"for the branch {branch}," in stage.note(merge)
+    for known in (branch, ""):
+        stage.branch = known
+        assert stage.request(merge).merged_by is not None
+
+
+def test_git_itself_says_the_branch_that_it_merges_into(stage: Stage) -> None:
+    name = stage.bump()
+    stage.world.switch("main").branch("release")
+    stage.world.git("-c", "gpg.format=ssh", "merge", "--no-ff", "--no-edit", name, people=(stage.bob, stage.bob))
+    assert stage.world.git("log", "-1", "--format=%s").endswith("into release")
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        pytest.param("Merge branch 'bump-2'", id="nothing said"),
+        pytest.param("Merge branch 'bump-2' into HEAD", id="made on no branch"),
+        pytest.param("Merge branch 'bump-2' into main", id="this branch"),
+        pytest.param("Merge branch 'turn-a-into release'", id="a part of the branch's name"),
+        pytest.param("Merge the retries into loader", id="words of a person"),
+    ],
+)
+def test_a_merge_of_which_no_other_branch_can_be_told_is_one(stage: Stage, subject: str) -> None:
+    assert stage.request(_subject(stage, subject)).merged_by is not None
+
+
 # --- who wrote ----------------------------------------------------------------------------------
 
 
@@ -317,6 +368,14 @@ def test_a_signature_by_a_key_with_an_end_is_checked_each_time(stage: Stage) -> 
     for _ in range(3):
         forge.facts(merge)
     assert stage.steps == ["ssh-keygen"] * 4
+
+
+def _subject(stage: Stage, subject: str) -> CommitId:
+    """A signed merge with this subject."""
+    stage.world.merge(stage.bump(), signer=stage.bob, sign=False)
+    head, _, _ = stage.world.raw().partition(b"\n\n")
+    stage.world.commit_raw(head + b"\n\n" + subject.encode() + b"\n")
+    return _sign_raw(stage, "git")
 
 
 def _spoilt(line: str) -> Callable[[Path], object]:

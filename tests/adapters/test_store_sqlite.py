@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from alembic.migration import MigrationContext
 from reconciler.core import audit
 from reconciler.errors import Reason, ReconcilerError, Terminal, Transient
 from reconciler.model import CommitId, EnvironmentName, OperatorHand, Sync
-from reconciler.stores import sql, sqlite, tables
+from reconciler.stores import sql, sqlite, statements, tables
 from reconciler.stores.statements import TRANSITIONS_KEPT
 from tests.contracts.test_store_contract import ATTEMPT, LATER, STAGING, STATUS, Noon, chain, succeeded
 from tests.factories import NOON
@@ -254,6 +255,50 @@ def test_a_damaged_store_says_so_and_starts_over_when_it_is_moved_away(
     assert len(chain(store)) == 1
 
 
+def test_a_store_on_a_full_disk_is_neither_opened_nor_written(
+    store: sql.SqlStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.acquire("a")
+    real = os.statvfs(path.parent)
+    values = list(real[:10])
+    values[3] = values[4] = (sqlite.ROOM_BYTES - 1) // real.f_frsize  # f_bfree, f_bavail
+    with monkeypatch.context() as full:
+        full.setattr(os, "statvfs", lambda _: os.statvfs_result(values))
+        before = contents(path.parent)
+        with pytest.raises(Transient, match="the disk is full") as refused:
+            store.acquire("b")
+        assert refused.value.reason is Reason.STORE_UNAVAILABLE
+        assert store.statuses() == {}  # over the connection that is open
+        store.close()
+        with pytest.raises(Transient, match="the disk is full"):
+            store.statuses()
+        assert contents(path.parent).keys() <= before.keys()
+    assert store.acquire("b") == 2
+
+
+def test_the_reserve_of_the_disk_is_room_for_root_alone(tmp_path: Path) -> None:
+    found = os.statvfs_result((4096, 1024, 1000, 500, 100, 0, 0, 0, 0, 255))
+    assert (sqlite.room(found, 0), sqlite.room(found, 1000)) == (500 * 1024, 100 * 1024)
+    uncounted = os.statvfs_result((4096, 4096, 0, 0, 0, 0, 0, 0, 0, 255))
+    assert sqlite.room(uncounted, 1000) >= sqlite.ROOM_BYTES
+
+
+@pytest.mark.parametrize("error", [UnicodeDecodeError("utf-8", b"\xff", 0, 1, "canary"), ValueError("canary")])
+def test_what_can_not_be_decoded_is_a_damaged_store(
+    store: sql.SqlStore, path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.acquire("a")
+
+    def broken(*_: object) -> object:
+        raise error
+
+    monkeypatch.setattr(statements, "documents_of", broken)
+    with pytest.raises(Transient, match="damaged") as refused:
+        store.statuses()
+    assert refused.value.reason is Reason.STORE_UNAVAILABLE
+    assert "canary" not in refused.value.message
+
+
 @pytest.mark.parametrize(
     ("statement", "look", "named"),
     [
@@ -304,6 +349,18 @@ def test_a_damaged_store_says_so_and_starts_over_when_it_is_moved_away(
             lambda store: store.acquire("b"),
             "whole number",
             id="a token that is none",
+        ),
+        pytest.param(
+            "UPDATE statuses SET document = CAST(x'7bff' AS TEXT)",
+            lambda store: store.statuses(),
+            "",
+            id="a text that is not UTF-8",
+        ),
+        pytest.param(
+            "UPDATE lease SET token = 9223372036854775807",
+            lambda store: store.acquire("b"),
+            "damaged: what is read from it ends in OverflowError",
+            id="a token after which there is none",
         ),
         pytest.param("DROP TABLE statuses", lambda store: store.statuses(), "no such table", id="a table that is gone"),
     ],

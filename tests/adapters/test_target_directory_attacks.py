@@ -203,6 +203,21 @@ def test_what_stood_in_the_way_is_kept_and_does_not_pile_up(ground: Ground) -> N
     assert kept == [b"3", b"4", b"5"]
 
 
+def test_what_stands_in_the_way_stays_there_when_it_can_not_be_kept(ground: Ground) -> None:
+    ground.apply(A)
+    ground.current.unlink()
+    ground.current.mkdir()
+    (ground.current / "theirs").write_bytes(b"x")
+    (ground.own / "displaced").rmdir()
+    (ground.own / "displaced").touch()
+    with pytest.raises(Transient):
+        ground.apply(A)
+    assert (ground.current / "theirs").read_bytes() == b"x"
+    (ground.own / "displaced").unlink()
+    ground.apply(A)
+    assert tree(ground.current) == TREE_A
+
+
 def test_a_target_of_another_environment_is_not_taken_over(ground: Ground) -> None:
     ground.apply(A)
     prod = ground.target(environment="prod")
@@ -240,7 +255,7 @@ def test_a_smaller_token_is_refused_and_an_equal_or_larger_one_is_not(ground: Gr
     assert ground.apply(A, token=6).fence == 6
 
 
-@pytest.mark.parametrize("name", ["garbage", "5x", "-1", "007", "5\n"])
+@pytest.mark.parametrize("name", ["garbage", "5x", "-1", "007", "5\n", "1" + "0" * 18, "9223372036854775807"])
 def test_a_fence_that_can_not_be_read_lets_nobody_pass(ground: Ground, name: str) -> None:
     ground.apply(A, token=5)
     (ground.own / "fence" / name).mkdir()
@@ -250,6 +265,13 @@ def test_a_fence_that_can_not_be_read_lets_nobody_pass(ground: Ground, name: str
         assert caught.value.reason is Reason.TARGET_UNAVAILABLE
         assert "fence" in caught.value.hint
     assert tree(ground.current) == TREE_A
+
+
+def test_a_token_that_no_store_could_follow_raises_no_fence(ground: Ground) -> None:
+    ground.apply(A, token=10**18 - 1)
+    with pytest.raises(Transient, match="out of range"):
+        ground.apply(B, token=10**18, run_id=102)
+    assert ground.target().observe().fence == 10**18 - 1
 
 
 def test_the_same_token_twice_at_once_is_kept_apart(ground: Ground) -> None:

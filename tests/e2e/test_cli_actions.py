@@ -5,7 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import subprocess
+import sys
+from copy import deepcopy
+from functools import partial
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -52,6 +58,15 @@ def test_reconcile_of_an_unknown_environment_touches_nothing(world: CliWorld) ->
     assert result.exit_code == 2
     assert "did you mean dev?" in result.stderr
     assert world.site.current("dev") is None
+
+
+def test_the_hint_of_an_unknown_environment_names_those_that_there_are(world: CliWorld) -> None:
+    assert "hint: there is dev\n" in world("reconcile", "zzz").stderr
+
+
+def test_reconcile_of_a_branch_without_environments_says_so(tmp_path: Path) -> None:
+    result = CliWorld(tmp_path)("reconcile")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "main declares no environment\n")
 
 
 def test_reconcile_names_files_that_declare_nothing(world: CliWorld) -> None:
@@ -134,6 +149,11 @@ def test_retry_tries_bytes_again_that_failed_under_the_same_declaration(world: C
     assert world("reconcile").exit_code == 0
 
 
+def test_retry_with_nothing_failed_says_so(world: CliWorld) -> None:
+    world("reconcile")
+    assert world("retry", "dev").stdout == "nothing failed; dev is looked at again\n"
+
+
 def test_a_hand_wakes_the_daemon(world: CliWorld) -> None:
     world("reconcile")
     wake = wiring.wake_folder(load(world.site.settings_file))
@@ -187,10 +207,53 @@ def test_check_before_the_first_start_makes_nothing(world: CliWorld) -> None:
     assert not (world.site.folder / "state").exists()
 
 
+def test_check_builds_every_part_before_the_first_start(tmp_path: Path) -> None:
+    options = {
+        "ci": {"type": "directory", "rot": "runs"},
+        "away": {"type": "directory", "root": "nowhere"},
+        "web": {"type": "http", "url": "http://127.0.0.1:9/runs"},
+        "good": {"type": "directory", "root": "runs"},
+    }
+    rules = {"repositories": ["acme/shop"], "workflows": ["build.yml"]}
+    sources = {name: {**given, "provenance": deepcopy(rules)} for name, given in options.items()}
+    forge = {"type": "signed_merge", "allowed_signerz": "nope"}
+    targets = {"directory": {"roots": ["live", "missing", "state/live"]}}
+    world = CliWorld(tmp_path, forge=forge, sources=sources, targets=targets)
+    items = world.json("check")["items"]
+    failed = {item["name"]: item["message"] for item in items if not item["ok"]}
+    assert set(failed) == {"forge", "sources.ci", "sources.away", "sources.web", "root"}
+    assert "forge.allowed_signerz" in failed["forge"]
+    assert "sources.ci.root: Field required" in failed["sources.ci"]
+    assert "can't be read" in failed["sources.away"]
+    assert "127.0.0.1:9" in failed["sources.web"]
+    assert failed["root"].startswith(f"{tmp_path / 'missing'} ")
+    assert f"{tmp_path / 'state' / 'live'} is made at the first deployment" in [item["message"] for item in items]
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_server_that_has_no_runs_yet_answers(tmp_path: Path) -> None:
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        rules = {"repositories": ["*"], "workflows": ["*"]}
+        source = {"type": "http", "url": f"http://127.0.0.1:{server.server_port}/", "provenance": rules}
+        assert checks(CliWorld(tmp_path, sources={"ci": source}))["sources.ci"]
+        server.shutdown()
+
+
+def test_a_variable_that_names_no_file_is_named_in_the_hint(tmp_path: Path) -> None:
+    gone = str(tmp_path / "reconciler.yaml")
+    hint = "RECONCILER_CONFIG names it: unset RECONCILER_CONFIG, or `make run`"
+    assert f"hint: {hint}" in cli("get", RECONCILER_CONFIG=gone).stderr
+    assert f"hint: {hint}" in cli("check", RECONCILER_CONFIG=gone).stdout
+    assert hint not in cli("-c", gone, "get", RECONCILER_CONFIG=gone).stderr
+
+
 def test_check_finds_everything_in_place(world: CliWorld) -> None:
     world("reconcile")
     found = checks(world)
-    assert set(found) == {"settings", "git", "ssh-keygen", "state", "store", "parts", "repository", "root"}
+    parts = {"forge", "sources.ci", "targets.directory"}
+    assert set(found) == {"settings", "git", "ssh-keygen", "state", "store", "repository", "root"} | parts
     assert all(found.values())
     assert world("check").exit_code == 0
 
@@ -228,6 +291,12 @@ def export(world: CliWorld) -> Path:
     file = world.site.folder / "audit.jsonl"
     assert world("audit", "export", "--output-file", str(file)).exit_code == 0
     return file
+
+
+def test_an_export_is_verified_from_stdin(export: Path) -> None:
+    for data, code in ((export.read_bytes(), 0), (export.read_bytes().replace(b'"dev"', b'"prod"'), 1)):
+        argv = (sys.executable, "-m", "reconciler", "audit", "verify", "-")
+        assert subprocess.run(argv, input=data, capture_output=True, check=False).returncode == code
 
 
 def test_an_export_is_verified_from_the_file_alone(export: Path) -> None:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from reconciler.cli.story import what_to_do
+from reconciler.errors import Reason
+from reconciler.model import EnvironmentName
+from reconciler.settings import load
+from reconciler.wiring import open_store
 from tests.cliworld import CliWorld, start
 
 EVIL = "Bump \x1b]0;owned\x07\x1b[31m red\u202e"
@@ -48,7 +56,7 @@ def test_get_shows_live_and_declared_runs_side_by_side(world: CliWorld) -> None:
 
 def test_wide_adds_what_was_let_in_by_whom_and_where_it_goes(world: CliWorld) -> None:
     header, row = world("get", "staging", "-o", "wide").stdout.splitlines()
-    for title in ("SHA256", "APPROVED BY", "REQUEST", "REASON", "TARGET"):
+    for title in ("SHA256", "LIVE APPROVED BY", "LIVE REQUEST", "REASON", "TARGET"):
         assert title in header
     assert "reviewer@example.com" in row
     assert str(world.site.live / "staging") in row
@@ -79,6 +87,44 @@ def test_why_leads_with_the_answer_the_cause_and_the_way_out(world: CliWorld) ->
     assert any(line.split() == ["✗", "approval", "HELD", "ApprovalMissing"] for line in lines)
     assert any(line.split() == ["·", "target", "not", "reached"] for line in lines)
     assert "unapproved so far: artifact.run_id, artifact.sha256" in result.stdout
+
+
+def test_why_tells_apart_who_let_in_what_is_live_from_what_is_held(tmp_path: Path) -> None:
+    world = CliWorld(tmp_path)
+    world.site.publish(101)
+    world.site.publish(102)
+    world.site.declare("prod", 101)
+    world.site.declare("prod", 102)
+    assert world("reconcile").exit_code == 0
+    ready = world("why", "prod").stdout
+    assert re.search(r"^  Approved by +reviewer@example.com \(", ready, re.MULTILINE)
+    assert "let in by" not in ready
+    world.site.push("prod", 101)
+    assert world("reconcile").exit_code == 3
+    held = world("why", "prod").stdout
+    assert re.search(r"^  Live .*\n.*release 102-.*\n +let in by reviewer@example.com \(", held, re.MULTILINE)
+    assert "Approved by" not in held
+
+
+def test_why_names_the_rows_and_shortens_digests_below_the_coordinates(world: CliWorld) -> None:
+    above, _, gates = world("why", "staging").stdout.partition("Gates")
+    assert any(line.startswith("  Since ") for line in above.splitlines())
+    assert len(re.findall(r"\b[0-9a-f]{64}\b", above)) == 2
+    assert re.search(r"sha256 [0-9a-f]{12} over", gates)
+    assert not re.search(r"[0-9a-f]{41}", gates)
+
+
+@pytest.mark.parametrize(
+    "reason", [Reason.DIGEST_MISMATCH, Reason.ARTIFACT_UNSAFE, Reason.ARTIFACT_TOO_LARGE, Reason.RUN_NOT_FOUND]
+)
+def test_only_what_was_given_up_says_how_it_is_tried_again(world: CliWorld, reason: Reason) -> None:
+    with closing(open_store(load(world.site.settings_file))) as store:
+        status = replace(store.statuses()[EnvironmentName("prod")], reason=reason, hint="look at it")
+    told = what_to_do(status)
+    assert told.startswith("look at it")
+    given_up = reason is not Reason.RUN_NOT_FOUND
+    again = "; it is not tried again until the declaration changes or `reconciler retry prod`"
+    assert told.endswith(again) is given_up
 
 
 def test_why_of_a_ready_environment_shows_the_evidence_and_ends_with_success(world: CliWorld) -> None:
@@ -206,9 +252,9 @@ def test_watching_events_prints_only_new_ones_under_one_title(tmp_path: Path) ->
 
 GATE = {"gate", "verdict", "reason", "message", "evidence", "hint", "notBefore"}
 DECLARED = {"commit", "runId", "sha256"}
-LIVE = {"release", "runId", "sha256", "since"}
+LIVE = {"release", "runId", "sha256", "since", "request", "approvers"}
 STATUS = {"name", "sync", "health", "ready", "reason", "message", "hint", "since", "declared", "live"}
-ENVIRONMENT = STATUS | {"request", "approvers", "suspension", "gates", "drift"}
+ENVIRONMENT = STATUS | {"suspension", "gates", "drift"}
 ATTEMPT = {"id", "environment", "action", "declared", "before", "request", "approvers", "token"}
 ATTEMPT |= {"started", "finished", "outcome", "reason", "message", "gates"}
 EVENT = {"id", "at", "environment", "sync", "health", "reason", "message", "live"}
@@ -230,13 +276,16 @@ def test_the_keys_of_an_environment_are_a_contract(world: CliWorld) -> None:
     assert keys(item) == ENVIRONMENT
     assert keys(item["declared"]) == DECLARED
     assert keys(item["live"]) == LIVE
+    assert item["live"]["approvers"] == ["reviewer@example.com"]
     assert all(keys(gate) == GATE for gate in item["gates"])
     assert item["since"].endswith("Z")
     assert isinstance(item["declared"]["runId"], int)
 
 
 def test_the_keys_of_an_explanation_are_a_contract(world: CliWorld) -> None:
-    assert keys(heads(world.json("why", "prod"), "Explanation")) == ENVIRONMENT | {"summary"}
+    told = heads(world.json("why", "prod"), "Explanation")
+    assert keys(told) == ENVIRONMENT | {"summary"}
+    assert keys(told["live"]) == LIVE
 
 
 def test_the_keys_of_a_description_are_a_contract(world: CliWorld) -> None:
@@ -258,6 +307,7 @@ def test_the_keys_of_a_difference_are_a_contract(world: CliWorld) -> None:
     (world.site.live / "prod" / "current" / "lib" / "1.txt").write_text("by hand")
     found = heads(world.json("diff", "prod"), "Difference")
     assert keys(found) == {"name", "differs", "target", "declared", "live", "drift"}
+    assert keys(found["live"]) == LIVE - {"request", "approvers"}
     assert keys(found["drift"][0]) == {"path", "kind", "expected", "found"}
 
 

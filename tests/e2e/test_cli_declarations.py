@@ -108,6 +108,13 @@ def test_a_path_that_is_not_there_is_a_usage_error(folder: Path) -> None:
     assert result.stderr.startswith("error: nope: no such file or folder\nhint: ")
 
 
+def test_one_file_with_one_problem_is_counted_as_such(folder: Path) -> None:
+    (folder / "a.yaml").write_text("version: 1\nx: '")
+    result = cli("validate")
+    assert result.stdout.endswith(": found broken YAML: unexpected end of stream; wanted well-formed YAML\n")
+    assert result.stderr == "1 problem in 1 file\n"
+
+
 def test_the_keys_of_problems_are_a_contract(folder: Path) -> None:
     (folder / "a.yaml").write_text("")
     document = json.loads(cli("validate", "-o", "json").stdout)
@@ -172,6 +179,21 @@ def test_publish_of_other_bytes_under_the_same_run_fails_and_changes_nothing(tmp
 def test_publish_refuses_as_a_usage_error(tmp_path: Path, arguments: list[str]) -> None:
     assert cli("publish", "--root", str(tmp_path), *arguments, **ACTIONS).exit_code == 2
     assert not list(tmp_path.glob("[0-9]*"))
+
+
+def test_publish_asks_for_all_that_is_missing_at_once(tmp_path: Path) -> None:
+    missing = dict.fromkeys(ACTIONS, "")
+    result = cli("publish", "--root", str(tmp_path), "app=x", **missing)
+    assert result.exit_code == 2
+    wanted = "--run-id, --repository, --branch, --event, --commit, --workflow"
+    assert result.stderr.startswith(f"error: nothing says {wanted}\nhint: ")
+
+
+@pytest.mark.parametrize("commit", ["abc", "HEAD", "A" * 40, "a" * 41, "a" * 40 + "\n"])
+def test_publish_says_in_words_what_a_commit_is(tmp_path: Path, commit: str) -> None:
+    result = cli("publish", "--root", str(tmp_path), "app=x", "--commit", commit, **ACTIONS)
+    assert result.exit_code == 2
+    assert "wanted the full id of a commit: 40 or 64 lower-case hex digits" in result.stderr
 
 
 def test_publish_without_a_workflow_does_not_guess(tmp_path: Path) -> None:

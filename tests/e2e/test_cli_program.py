@@ -25,6 +25,8 @@ from reconciler.errors import Reason, Transient
 from tests.cliworld import CliWorld, cli, program, start
 from tests.site import eventually
 
+AWAY = "the repository can't be looked at"
+BACK = "the repository can be looked at again"
 HEAVY = (
     "sqlalchemy",
     "alembic",
@@ -159,6 +161,23 @@ def test_colour_is_for_terminals_whose_user_wants_it(tmp_path: Path) -> None:
         assert "\x1b" not in program(*arguments, NO_COLOR="", FORCE_COLOR="").stdout
 
 
+def test_a_message_ends_where_the_terminal_does_and_nowhere_else(tmp_path: Path) -> None:
+    world = CliWorld(tmp_path)
+    world.site.declare("dev", 999)
+    world("reconcile")
+    for command in (("get",), ("events",)):
+        arguments = ("-c", str(world.site.settings_file), *command)
+        narrow = on_a_terminal(*arguments, NO_COLOR="1", COLUMNS="90").splitlines()
+        assert len(narrow) == 2
+        assert len(narrow[1]) == 90
+        assert narrow[1].endswith("…")
+        full = program(*arguments, COLUMNS="90").stdout.splitlines()
+        assert "run.json does not exist" in full[1]
+        assert not [line for line in full if line != line.rstrip()]
+        wide = on_a_terminal(*arguments, "-o", "wide", NO_COLOR="1", COLUMNS="90")
+        assert "run.json does not exist" in wide
+
+
 # --- the daemon ----------------------------------------------------------------------------------
 
 
@@ -187,9 +206,10 @@ def test_the_daemon_logs_a_change_of_state_once_and_stops_when_told(tmp_path: Pa
         ("dev", "Synced"),
         ("prod", "Held"),
     ]
+    assert all(line["hint"] for line in changes if line["sync"] == "Held")
     assert set(changes[0]) == {
         "event", "level", "timestamp", "environment", "commit", "run_id", "live", "sync", "health", "reason", "message",
-    }  # fmt: skip
+    } | ({"hint"} if changes[0]["sync"] == "Held" else set())  # fmt: skip
 
 
 def test_no_credentials_of_the_repository_s_url_reach_the_log_or_a_message(tmp_path: Path) -> None:
@@ -200,7 +220,7 @@ def test_no_credentials_of_the_repository_s_url_reach_the_log_or_a_message(tmp_p
         world.site.configure(repository={"url": url, "poll_seconds": 0.1})
         log = tmp_path / "daemon.log"
         with world.site.daemon():
-            eventually(lambda: log.exists() and "no look" in log.read_text())
+            eventually(lambda: log.exists() and "can't be looked at" in log.read_text())
         result = world("check")
         assert world("reconcile").exit_code == 1
     assert "http://127.0.0.1" in log.read_text()
@@ -214,11 +234,11 @@ def test_trouble_with_the_repository_is_logged_once_and_so_is_its_end(tmp_path: 
     world.site.git.origin.rename(gone)
     log = tmp_path / "daemon.log"
     with world.site.daemon() as process:
-        eventually(lambda: log.exists() and "no look" in log.read_text())
+        eventually(lambda: log.exists() and "can't be looked at" in log.read_text())
         assert process.poll() is None
         gone.rename(world.site.git.origin)
-        eventually(lambda: "repository is back" in log.read_text())
-    assert [line["event"] for line in lines(log)] == ["started", "no look", "repository is back", "stopped"]
+        eventually(lambda: BACK in log.read_text())
+    assert [line["event"] for line in lines(log)] == ["started", AWAY, BACK, "stopped"]
 
 
 def test_the_same_trouble_is_told_once() -> None:
@@ -229,11 +249,22 @@ def test_the_same_trouble_is_told_once() -> None:
             trouble.looked(problem)
     events = [(line["event"], line["log_level"]) for line in told]
     assert events == [
-        ("no look", "warning"),
-        ("no look: unexpected error", "error"),
-        ("repository is back", "info"),
-        ("no look", "warning"),
+        (AWAY, "warning"),
+        ("unexpected error in the poll", "error"),
+        (BACK, "info"),
+        (AWAY, "warning"),
     ]
+
+
+def test_a_failing_collection_is_told_once_and_is_no_trouble_of_the_repository() -> None:
+    full = Transient(Reason.CUSTODY_UNAVAILABLE, "no space")
+    other = Transient(Reason.TARGET_UNAVAILABLE, "no such disk")
+    with capture_logs() as told:
+        trouble = Trouble(get_logger())
+        for problem in (None, full, None, full, None, other, None):
+            trouble.looked(problem)
+    event = "custody keeps what nobody may need any more"
+    assert [(line["event"], line["message"]) for line in told] == [(event, "no space"), (event, "no such disk")]
 
 
 def test_a_pass_that_hangs_does_not_hold_up_a_stop(tmp_path: Path) -> None:

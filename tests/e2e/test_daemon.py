@@ -68,6 +68,18 @@ def test_drift_is_repaired_by_itself(site: Site) -> None:
         eventually(lambda: (site.live / "prod" / "current" / "lib/0.txt").read_bytes() == b"run 1")
 
 
+def test_drift_is_repaired_although_the_repository_was_away_when_the_daemon_started(site: Site) -> None:
+    assert site.reconcile()["prod"].ready
+    site.git.origin.rename(site.folder / "away")
+    file = site.live / "prod" / "current" / "lib/0.txt"
+    file.write_bytes(b"by hand")
+    with site.daemon():
+        eventually(lambda: file.read_bytes() == b"run 1")
+        (site.folder / "away").rename(site.git.origin)
+        site.declare("prod", 2)
+        eventually(lambda: site.current("prod") == 2)
+
+
 def test_an_operator_wakes_a_daemon_that_would_sleep_for_an_hour(site: Site) -> None:
     site.configure(repository={"url": str(site.git.origin), "poll_seconds": 3600}, drift_seconds=3600)
     with site.daemon():

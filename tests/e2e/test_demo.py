@@ -93,6 +93,8 @@ def test_the_tour_keeps_its_promises_at_every_step_and_leaves_nothing(reader: Re
 def _it_comes_up_by_real_approvals(reader: Reader) -> None:
     told = reader.types("demo", "up")
     assert "reconciler demo merge" in told
+    assert "reconciler history --all" in told
+    assert "reconciler audit export | reconciler audit verify -" in told
     assert "export RECONCILER_CONFIG=$PWD/.demo/reconciler.yaml" in told
     assert "CI run 103" in reader.complaint
     for environment, run in (("dev", 102), ("staging", 101), ("prod", 101)):
@@ -168,7 +170,11 @@ def _the_record_holds(reader: Reader) -> None:
 
 
 def _nothing_is_left(reader: Reader) -> None:
-    assert "nothing is left" in reader.types("demo", "down")
+    reader.demo_shell["RECONCILER_CONFIG"] = str(reader.demo / "reconciler.yaml")
+    told = reader.types("demo", "down")
+    assert "nothing is left" in told
+    assert "unset RECONCILER_CONFIG" in told
+    del reader.demo_shell["RECONCILER_CONFIG"]
     assert list(reader.home.iterdir()) == []
     assert reader.processes() == []
     assert "nothing to remove" in reader.types("demo", "down")

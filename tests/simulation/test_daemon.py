@@ -9,10 +9,13 @@ from random import Random
 
 import pytest
 
+from reconciler.clock import SystemClock
 from reconciler.daemon import Daemon, Pace
 from reconciler.model import EnvironmentName, OperatorHand
+from reconciler.ports import Clock
+from reconciler.runner import Result
 from tests.simulation.faults import ManualClock
-from tests.simulation.world import FakeWorld
+from tests.simulation.world import FakeWorld, Process
 
 SECONDS = 5.0
 """How long a test waits for what must happen; it happens within a few hundredths."""
@@ -27,10 +30,10 @@ class Ticking(ManualClock):
 
 
 @contextmanager
-def running(world: FakeWorld) -> Iterator[Daemon]:
-    process = world.boot()
+def running(world: FakeWorld, process: Process | None = None, clock: Clock | None = None) -> Iterator[Daemon]:
+    process = process or world.boot()
     pace = Pace(poll=0.01, drift=1000.0, stop=SECONDS, workers=2)
-    parts = (process.tracker, process.runner, pace, Ticking(), Random(1))
+    parts = (process.tracker, process.runner, pace, clock or Ticking(), Random(1))
     daemon = Daemon(*parts, watched=lambda: (), collect=lambda: None, trouble=lambda problem: None)
     thread = threading.Thread(target=daemon.run)
     thread.start()
@@ -81,3 +84,24 @@ def test_a_hand_laid_on_before_there_is_a_branch_ends_no_worker() -> None:
         threading.Event().wait(0.1)
         world.merge({"prod.yaml": world.file("prod", 1)})
         assert comes(lambda: world.runs_live("prod") == 1)
+
+
+def test_passes_that_hang_keep_no_other_environment_waiting() -> None:
+    world = FakeWorld()
+    slow = [f"slow{n}" for n in range(6)]
+    world.merge({f"{name}.yaml": world.file(name, 1) for name in slow} | {"zz.yaml": world.file("zz", 2)})
+    go_on = threading.Event()
+    process = world.boot()
+    run = process.runner.run
+
+    def hanging(environment: EnvironmentName) -> Result:
+        if environment.startswith("slow"):
+            go_on.wait(10 * SECONDS)
+        return run(environment)
+
+    process.runner.run = hanging  # type: ignore[method-assign]
+    with running(world, process, SystemClock()):
+        assert any(comes(lambda: world.runs_live("zz") == 2) for _ in range(3))
+        assert world.runs_live("slow0") is None
+        go_on.set()
+        assert comes(lambda: all(world.runs_live(name) == 1 for name in slow))

@@ -4,9 +4,11 @@ The signer of a merge is its reviewer, the second parent the head that was revie
 who had a hand in the commits between the parents. Facts only; who may approve what, and whether the
 merge left the content as it was reviewed, is judged elsewhere.
 
-What a signature does not say is the branch it was meant for: a merge signed for another branch is a good
-one here too, once somebody who may push brings it to the tracked branch. Signers merge into that branch
-alone, or the operator protects it against pushes of what was merged elsewhere.
+What a signature does not say is the branch it was meant for. Git writes it into the subject of a merge into
+any branch but main and master; a merge whose subject names another branch than the tracked one is none
+here. Where the subject says nothing, a merge signed for another branch is a good one here too, once somebody
+who may push brings it to the tracked branch. Signers merge into that branch alone, or the operator protects
+it against pushes of what was merged elsewhere.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from reconciler.errors import Reason, Terminal
+from reconciler.errors import PolicyDenied, Reason, Terminal
 from reconciler.forges.signed_merge.files import KeyFiles
 from reconciler.forges.signed_merge.people import Roster, claimed
 from reconciler.forges.signed_merge.signatures import NotSigned, Signatures, Signed
@@ -32,6 +34,11 @@ VERDICTS = 8192
 """Commits whose signer is kept in memory."""
 
 _CO_AUTHOR = re.compile(r"^[ \t]*co-authored-by[ \t]*:[ \t]*(\S.*)$", re.IGNORECASE | re.MULTILINE)
+_INTO = re.compile(
+    r"Merge (?:pull request|branch|branches|remote-tracking branch|remote-tracking branches|tag|tags|commit|commits) "
+    r".* into (?P<quote>['\"]?)(?P<branch>[^\s'\"]+)(?P=quote)"
+)
+"""Subjects that git writes (fmt-merge-msg), and forges after it; what people write in other words tells nothing."""
 
 HOW = "on a branch, merged by somebody else with `git merge -S --no-ff`"
 """How a change is let in, for people."""
@@ -79,7 +86,7 @@ def create(options: Mapping[str, object], parts: Parts) -> Forge:
         raise Terminal(Reason.INVALID_SETTINGS, str(problem), hint) from None
     signatures = Signatures(files.keyring, parts.bounds.git_local_seconds, parts.trace)
     limit = parts.bounds.merged_commits
-    return SignedMerge(parts.repository, files, signatures, limit, settings.authors == "signed")
+    return SignedMerge(parts.repository, files, signatures, limit, settings.authors == "signed", parts.branch)
 
 
 class SignedMerge:
@@ -91,16 +98,24 @@ class SignedMerge:
         signatures: Checks them.
         limit: Most commits that one merge may bring.
         proven: Whether only signed commits tell their author.
+        branch: The tracked branch; empty when it is not known, and then no merge is another branch's.
     """
 
     def __init__(
-        self, repository: Repository, files: KeyFiles, signatures: Signatures, limit: int, proven: bool
+        self,
+        repository: Repository,
+        files: KeyFiles,
+        signatures: Signatures,
+        limit: int,
+        proven: bool,
+        branch: str = "",
     ) -> None:
         self._repository = repository
         self._files = files
         self._signatures = signatures
         self._limit = limit
         self._proven = proven
+        self._branch = branch
         self._lock = threading.Lock()
         self._verdicts: OrderedDict[tuple[str, CommitId], Signed] = OrderedDict()
 
@@ -111,12 +126,23 @@ class SignedMerge:
             Transient: `ForgeUnavailable`: keys or tools are not at hand. `RepositoryUnavailable`.
         """
         roster = self._files.current()
+        try:
+            return self._facts(commit, roster)
+        except PolicyDenied as refused:  # a commit too large to be read: what came with it is never approved
+            return _none(commit, refused.message)
+
+    def _facts(self, commit: CommitId, roster: Roster) -> ForgeFacts:
         merge = self._repository.commit(commit)
         if len(merge.parents) != 2:
             return _none(commit, _kind(merge))
         verdict = self._signer(merge, roster)
         if isinstance(verdict, NotSigned):
             return _none(commit, f"the merge {verdict.why}")
+        meant = _branch_in(merge.message)
+        if self._branch and meant and meant != self._branch:
+            return _none(
+                commit, f"the merge was signed for the branch {meant[:200]}, as its subject says: not for this one"
+            )
         base, head = merge.parents
         brought = self._repository.between(base, head, self._limit)
         if not brought:
@@ -168,6 +194,12 @@ def _claims(commit: Commit) -> list[Person]:
     """Everybody whom a commit itself names as having had a hand in it."""
     named = (commit.author, commit.committer, *_CO_AUTHOR.findall(commit.message))
     return [person for name in named if (person := claimed(name))]
+
+
+def _branch_in(message: str) -> str | None:
+    """The branch that a merge was made on, where its subject says so. A detached HEAD is no branch."""
+    found = _INTO.fullmatch(message.lstrip("\n").split("\n", 1)[0].strip())
+    return found["branch"] if found and found["branch"] != "HEAD" else None
 
 
 def _kind(commit: Commit) -> str:

@@ -1,11 +1,4 @@
-"""The operator's settings: `reconciler.yaml` beside the daemon, each value also as `RECONCILER_…`.
-
-What a pull request must not be able to choose stands here: where artifacts may come from, who may build
-them, who may approve, which folders may be written. Adapters read their own options; this module only
-knows that there are some. Relative paths are meant from the settings file's folder.
-
-Order of precedence: environment variables (`RECONCILER_REPOSITORY__POLL_SECONDS=5`), the file, defaults.
-"""
+"""The settings' sections: every key, its type, its default and its meaning. Adapters read their own options."""
 
 from __future__ import annotations
 
@@ -14,23 +7,31 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from reconciler.bounds import Bounds
 from reconciler.core.declare import ApprovalSpec
 from reconciler.core.provenance import ANY, Provenance
-from reconciler.core.yamltree import Malformed, Problem, Tree, dotted, parse
-from reconciler.errors import Reason, Terminal
 
-FILE = "reconciler.yaml"
-ENVIRONMENT_VARIABLE = "RECONCILER_CONFIG"
+PREFIX = "RECONCILER_"
+DELIMITER = "__"
+
+_PLAIN: dict[str, object] = {"true": True, "false": False, **{str(number): number for number in range(21)}}
 
 
 def default_state() -> Path:
     """Where state is kept when nobody says otherwise."""
     home = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
     return Path(home) / "reconciler"
+
+
+def at_home(path: Path) -> Path:
+    """With `~` replaced; as it is when nobody has that name."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 class _Section(BaseModel):
@@ -75,16 +76,24 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True,
         extra="forbid",
-        env_prefix="RECONCILER_",
-        env_nested_delimiter="__",
+        env_prefix=PREFIX,
+        env_nested_delimiter=DELIMITER,
+        env_ignore_empty=True,
         nested_model_default_partial_update=True,
     )
 
     state: Path = Field(default_factory=default_state, description="folder for everything that is kept")
-    repository: RepositorySettings = Field(default_factory=RepositorySettings)
+    repository: RepositorySettings = Field(
+        default_factory=RepositorySettings, description="the repository that holds the declarations"
+    )
     forge: PluggedSettings | None = Field(None, description="who can tell who approved what; none: nothing is approved")
-    sources: dict[str, SourceSettings] = Field(default_factory=dict)
-    targets: dict[str, dict[str, Any]] = Field(default_factory=dict, description="options per type of target")
+    sources: dict[str, SourceSettings] = Field(
+        default_factory=dict,
+        description="where artifacts come from, by name; none: the folder runs below the state folder",
+    )
+    targets: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="options per type of target; none: the folder live below the state folder"
+    )
     store: str | None = Field(None, description="URL of the memory; left out: SQLite below the state folder")
     new_environments: ApprovalSpec | Literal["none"] = Field(
         default_factory=lambda: ApprovalSpec.model_construct(required=1, from_=None, allow_self=False),
@@ -93,14 +102,26 @@ class Settings(BaseSettings):
     workers: int = Field(8, ge=1, le=256, description="environments that are worked on at once")
     drift_seconds: float = Field(60.0, ge=0.1, le=86_400, description="seconds between two looks at a converged target")
     stop_seconds: float = Field(30.0, ge=0, le=3_600, description="seconds that a stop waits for passes under way")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["console", "json"] = "console"
-    bounds: Bounds = Field(default_factory=Bounds)
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="debug, info, warning or error: from which level on the log tells"
+    )
+    log_format: Literal["console", "json"] = Field(
+        "console", description="console or json: lines for people, or one object a line"
+    )
+    bounds: Bounds = Field(default_factory=Bounds, description="limits on what comes from outside")
 
     @field_validator("state")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
-        return Path(os.path.abspath(value.expanduser()))  # noqa: PTH100 - resolve() would follow links
+        return Path(os.path.abspath(at_home(value)))  # noqa: PTH100 - resolve() would follow links
+
+    @field_validator("new_environments", mode="before")
+    @classmethod
+    def _from_variables(cls, value: object) -> object:
+        """A variable holds text, and the rules of environment files take a number or a boolean for no text."""
+        if not isinstance(value, dict):
+            return value
+        return {key: _PLAIN.get(item, item) if isinstance(item, str) else item for key, item in value.items()}
 
     @classmethod
     def settings_customise_sources(
@@ -133,83 +154,3 @@ class Settings(BaseSettings):
     def target_settings(self) -> Mapping[str, Mapping[str, object]]:
         """The targets; with none set up, folders below the state folder."""
         return self.targets or {"directory": {"roots": [str(self.state / "live")]}}
-
-
-def find_file(named: Path | None) -> Path | None:
-    """The settings file in force: the named one, the variable's, the one in this folder, or the machine's."""
-    if named is None and (variable := os.environ.get(ENVIRONMENT_VARIABLE)):
-        named = Path(variable)
-    if named is not None:
-        return named
-    return next((path for path in (Path(FILE), Path("/etc/reconciler") / FILE) if path.is_file()), None)
-
-
-def load(named: Path | None) -> Settings:
-    """Read and check the settings.
-
-    Raises:
-        Terminal: with every problem, by file, line and key. `reason` is `InvalidSettings`.
-    """
-    path = find_file(named)
-    tree = Tree({}, {}, {})
-    values: dict[str, Any] = {}
-    if path is not None:
-        tree = _parse(path)
-        if not isinstance(tree.root, dict):
-            raise _invalid([f"{path}:1:1: found no mapping; wanted the settings by key"])
-        values = _anchored(tree.root, path.absolute().parent)
-    try:
-        return Settings(**values)
-    except ValidationError as invalid:
-        raise _invalid([_told(path, tree, error) for error in invalid.errors(include_url=False)]) from None
-
-
-def _parse(path: Path) -> Tree:
-    try:
-        return parse(str(path), path.read_bytes())
-    except OSError as error:
-        raise _invalid([f"{path}: {error.strerror or error}"]) from None
-    except Malformed as malformed:
-        raise _invalid(list(map(str, malformed.problems))) from None
-
-
-_PATHS = frozenset({"state", "root", "allowed_signers", "gpg_keyring", "ca_file", "token_file"})
-_PATH_LISTS = frozenset({"roots"})
-
-
-def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Paths as meant from the settings file's folder, whatever folder the program was started in."""
-
-    def anchor(key: str, value: Any) -> Any:
-        if isinstance(value, dict):
-            return {inner: anchor(inner, item) for inner, item in value.items()}
-        if key in _PATHS and isinstance(value, str):
-            return str(folder / Path(value).expanduser())
-        if key in _PATH_LISTS and isinstance(value, list):
-            return [str(folder / Path(item).expanduser()) if isinstance(item, str) else item for item in value]
-        if key == "url" and isinstance(value, str) and value.startswith((".", "~")):
-            return str(folder / Path(value).expanduser())
-        return value
-
-    return {key: anchor(key, value) for key, value in values.items()}
-
-
-def _told(path: Path | None, tree: Tree, error: Mapping[str, Any]) -> str:
-    where: tuple[str | int, ...] = tuple(error["loc"])
-    place = where
-    while place and place not in tree.spans and place not in tree.keys:
-        place = place[:-1]
-    span = tree.keys.get(where) or tree.spans.get(place)
-    problem = Problem(
-        str(path or "settings"),
-        span.line if span else 1,
-        span.column if span else 1,
-        dotted(where),
-        repr(error["input"])[:80] if error["type"] != "missing" else "nothing",
-        str(error["msg"]).removeprefix("Input should be ").removeprefix("Value error, "),
-    )
-    return str(problem)
-
-
-def _invalid(problems: list[str]) -> Terminal:
-    return Terminal(Reason.INVALID_SETTINGS, "\n".join(problems), "docs/settings.md lists every key")
