@@ -34,6 +34,7 @@ from reconciler.ports import Clock, Forge, Parts, Source, Store, Targets, Trace
 from reconciler.retention import collect
 from reconciler.runner import Report, Runner
 from reconciler.settings import PluggedSettings, Settings
+from reconciler.settings.words import options_in_words
 from reconciler.stores.sql import SqlStore
 from reconciler.tracker import Tracker
 
@@ -256,9 +257,7 @@ def _plugged(port: str, key: str, name: str, options: Mapping[str, object], part
     try:
         return next(iter(found)).load()(options, parts)
     except ValidationError as invalid:
-        problems = "\n".join(
-            f"{key}.{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in invalid.errors(include_url=False)
-        )
+        problems = "\n".join(options_in_words(key, invalid))
         raise Terminal(Reason.INVALID_SETTINGS, problems, "docs/settings.md lists every key") from None
 
 

@@ -83,7 +83,7 @@ def why(ctx: typer.Context, environment: EnvironmentArgument, output: OutputOpti
     from reconciler.cli import documents, memory, story
     from reconciler.cli.render import Page
     from reconciler.clock import SystemClock
-    from reconciler.model import Sync
+    from reconciler.model import Verdict
 
     with memory.recall(settings_file(ctx)) as known:
         statuses = known.store.statuses()
@@ -98,7 +98,7 @@ def why(ctx: typer.Context, environment: EnvironmentArgument, output: OutputOpti
             lambda: story.tell_why(Page(), status, hand, SystemClock().now()),
         )
         memory.remark_idle(known.settings)
-    if status.sync is Sync.HELD:
+    if any(word.verdict is Verdict.HELD for word in status.gates):
         raise typer.Exit(ExitCode.REFUSED)
 
 
