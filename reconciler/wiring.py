@@ -27,7 +27,7 @@ from reconciler.core.declare import FOLDER
 from reconciler.custody import DiskCustody
 from reconciler.daemon import Daemon, Pace
 from reconciler.errors import Reason, Terminal
-from reconciler.git.mirror import Mirror
+from reconciler.git import Mirror, kill_all
 from reconciler.model import CommitId
 from reconciler.pipeline import World
 from reconciler.ports import Clock, Forge, Parts, Source, Store, Targets, Trace
@@ -130,6 +130,11 @@ def open_source(settings: Settings, name: str, parts: Parts) -> Source:
     """One source by its name in the settings."""
     plugged = settings.source_settings()[name]
     return _plugged("source", f"sources.{name}", plugged.type, plugged.options, parts)  # type: ignore[no-any-return]
+
+
+def let_go() -> None:
+    """End every process that was started and still runs, right before this one ends without a clean-up."""
+    kill_all()
 
 
 def wake_folder(settings: Settings) -> Path:
@@ -264,7 +269,7 @@ def _plugged(port: str, key: str, name: str, options: Mapping[str, object], part
 def makers(settings: Settings, state: Path) -> dict[str, Callable[[], object]]:
     """Each adapter by its key in the settings, to be made alone, with `state` as its state folder."""
     clock, repository = SystemClock(), open_repository(settings)
-    parts = Parts(clock, Random(), silent, settings.bounds, state, repository)  # noqa: S311 - protects nothing
+    parts = Parts(clock, Random(), silent, settings.bounds, state, repository, settings.repository.branch)  # noqa: S311 - protects nothing
     made: dict[str, Callable[[], object]] = {}
     if settings.forge:
         made["forge"] = partial(_forge, settings.forge, parts)

@@ -80,7 +80,10 @@ def _leave(log: Log) -> None:
     import os
     import sys
 
+    from reconciler import wiring
+
     log.error("a pass did not end in time; leaving it", hint="the next start mends what it left")
+    wiring.let_go()
     sys.stderr.flush()
     os._exit(ExitCode.FAILED)
 

@@ -21,6 +21,7 @@ from reconciler.errors import PolicyDenied, Reason, Transient
 from reconciler.git import objects, remote
 from reconciler.git.ancestry import Ancestry
 from reconciler.git.command import Git, GitFailed
+from reconciler.git.contents import COMMITS_KEPT, Contents
 from reconciler.git.local import LocalMirror
 from reconciler.git.recent import Recent
 from reconciler.model import BlobId, Change, Commit, CommitId, TreeEntry
@@ -30,12 +31,6 @@ _T = TypeVar("_T")
 
 PATH_BYTES = 1024
 """Bytes that one path of a tree may take on average; with `bounds.environments`, the limit of one listing."""
-COMMITS_KEPT = 1024
-"""Commits kept in memory after reading, of at most `COMMIT_KEPT_BYTES` each."""
-COMMIT_KEPT_BYTES = 16 * 1024
-BLOBS_KEPT = 256
-"""Files kept in memory after reading, of at most `BLOB_KEPT_BYTES` each: one pass asks for the same few again."""
-BLOB_KEPT_BYTES = 8 * 1024
 ENTRIES_KEPT = 4096
 """Entries of trees kept in memory after they were asked for one by one."""
 
@@ -65,8 +60,7 @@ class Mirror:
         self._nowhere = directory / "none"  # so that `ls-remote` reads no repository's configuration
         self._ancestry = Ancestry(self._git)
         self._present: CommitId | None = None
-        self._commits: Recent[CommitId, Commit] = Recent(COMMITS_KEPT)
-        self._blobs: Recent[BlobId, bytes] = Recent(BLOBS_KEPT)
+        self._contents = Contents(self._git, self._local)
         self._entries: Recent[tuple[CommitId, str], TreeEntry] = Recent(ENTRIES_KEPT)
         self._lock = threading.Lock()
 
@@ -159,13 +153,7 @@ class Mirror:
             Transient: `RepositoryUnavailable`; also for a name that is no blob's.
         """
         names = tuple(dict.fromkeys(blobs))
-        known = {name: data for name in names if (data := self._blobs.get(name)) is not None and len(data) <= limit}
-        missing = tuple(name for name in names if name not in known)
-        read = self._reading(lambda: self._batch("blob", missing, limit)) if missing else {}
-        for name, data in read.items():
-            if data is not None and len(data) <= BLOB_KEPT_BYTES:
-                self._blobs.put(name, data)
-        return {**known, **read}
+        return self._reading(lambda: self._contents.blobs(names, limit))
 
     def is_ancestor(self, old: CommitId, new: CommitId) -> bool:
         """Whether `new` is `old` or descends from it. False when either is unknown.
@@ -218,18 +206,15 @@ class Mirror:
             Transient: `RepositoryUnavailable`.
             PolicyDenied: `ApprovalMissing`, when it is larger than `bounds.commit_bytes`.
         """
-        if (known := self._commits.get(commit)) is not None:
-            return known
         limit = self._bounds.commit_bytes
-        raw = self._reading(lambda: self._batch("commit", (commit,), limit), commit)[commit]
-        if raw is None:
+        found = self._reading(lambda: self._contents.commit(commit, limit), commit)
+        if found is None:
             raise PolicyDenied(
                 Reason.APPROVAL_MISSING,
                 f"the commit {commit} is larger than {limit} bytes",
                 "nobody writes such a message by hand: look at it; or raise bounds.commit_bytes",
             )
-        self._keep({commit: raw})
-        return objects.commit(commit, raw)
+        return found
 
     def between(self, base: CommitId, head: CommitId, limit: int) -> tuple[CommitId, ...]:
         """Commits reachable from `head` and not from `base`; at most `limit` + 1 of them.
@@ -243,8 +228,7 @@ class Mirror:
         listing = self._reading(lambda: self._ask(*arguments, limit=(limit + 2) * 80), base, head)
         names = tuple(CommitId(name) for name in listing.decode("ascii", "replace").split())
         if len(names) <= min(limit, COMMITS_KEPT):
-            wanted = tuple(name for name in names if name not in self._commits)
-            self._keep(self._reading(lambda: self._batch("commit", wanted, COMMIT_KEPT_BYTES), base, head))
+            self._reading(lambda: self._contents.read_ahead(names), base, head)
         return names
 
     def merge_bases(self, one: CommitId, other: CommitId) -> tuple[CommitId, ...]:
@@ -334,25 +318,5 @@ class Mirror:
     def _ask(self, *arguments: str, limit: int) -> bytes:
         return self._git.local(self._local.path, *arguments, limit=limit)
 
-    def _batch(self, kind: str, names: tuple[_Name, ...], limit: int) -> dict[_Name, bytes | None]:
-        """Objects by name through one `cat-file --batch`; None for the larger ones."""
-        found: dict[str, bytes | None] = {}
-        if names:
-            batch = objects.Batch(kind, limit, found.__setitem__)
-            wanted = "".join(f"{name}\n" for name in names).encode("ascii")
-            self._git.local(self._local.path, "cat-file", "--batch", stdin=wanted, sink=batch.feed)
-        if any(name not in found for name in names):
-            raise GitFailed("the local mirror: git cat-file left out an object")
-        return {name: found[name] for name in names}
-
-    def _keep(self, raw: Mapping[CommitId, bytes | None]) -> None:
-        """Remember commits; what a name stands for never changes."""
-        for name, content in raw.items():
-            if content is not None and len(content) <= COMMIT_KEPT_BYTES:
-                self._commits.put(name, objects.commit(name, content))
-
     def _unavailable(self, what: str, hint: str = "the next poll looks again") -> Transient:
         return Transient(Reason.REPOSITORY_UNAVAILABLE, f"{self._remote.address}: {what}", hint)
-
-
-_Name = TypeVar("_Name", BlobId, CommitId)
