@@ -122,9 +122,8 @@ def _found(value: object) -> tuple[str, str]:
     if isinstance(value, Ambiguous):
         return value.text, f"YAML reads this as a {value.kind}; write it in full, or in quotes where text is meant"
     if isinstance(value, str):
-        # An address may hold a password, and a long text may be a key.
-        secret = "://" in value or len(value) > 80
-        return (f"text of {len(value)} characters" if secret else f"the text {value!r}"), ""
+        # Never the text itself: an address may hold a password, and a token may stand at the wrong key.
+        return f"text of {len(value)} characters", ""
     if value is None:
         return "an empty value", ""
     if isinstance(value, bool):

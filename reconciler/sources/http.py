@@ -20,7 +20,7 @@ from threading import Lock
 from typing import Annotated, Self
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from reconciler import __version__
 from reconciler.bounds import Bounds
@@ -41,13 +41,19 @@ _VALIDATORS = 1_000
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)", re.ASCII)
 
 
+def _variable(value: str) -> str:
+    if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", value):  # what does not look like a name may be the token itself
+        raise ValueError("the name of a variable: capital letters, digits and _")
+    return value
+
+
 class Options(BaseModel):
     """What the operator sets for this source."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
 
     url: str = Field(description="http or https address of the folder that holds one folder for each run")
-    token_env: Annotated[str, Field(min_length=1)] | None = Field(
+    token_env: Annotated[str, AfterValidator(_variable)] | None = Field(
         None, description="the environment variable that holds a bearer token for url's own host"
     )
     token_file: Path | None = Field(None, strict=False, description="the file that holds it")

@@ -157,12 +157,12 @@ IN_THE_FILE: dict[str, tuple[str, list[str]]] = {
     ),
     "text for a number": (
         "workers: many\n",
-        ["1:1: workers: found the text 'many'; wanted a whole number from 1 to 256: environments"],
+        ["1:1: workers: found text of 4 characters; wanted a whole number from 1 to 256: environments"],
     ),
     "a number that YAML reads otherwise": ("workers: 012\n", ["1:1: workers: found 012; wanted a whole number"]),
     "a word that is none of those allowed": (
         "log_level: loud\n",
-        ["1:1: log_level: found the text 'loud'; wanted debug, info, warning or error: from which level on"],
+        ["1:1: log_level: found text of 4 characters; wanted debug, info, warning or error: from which level on"],
     ),
     "an empty list": (
         SOURCE.replace("[a]", "[]"),
@@ -174,13 +174,13 @@ IN_THE_FILE: dict[str, tuple[str, list[str]]] = {
     ),
     "text for a section": (
         "repository: x\n",
-        ["1:1: repository: found the text 'x'; wanted a mapping: the repository"],
+        ["1:1: repository: found text of 1 characters; wanted a mapping: the repository"],
     ),
-    "text for a source": ("sources: {ci: x}\n", ["1:11: sources.ci: found the text 'x'; wanted a mapping"]),
+    "text for a source": ("sources: {ci: x}\n", ["1:11: sources.ci: found text of 1 characters; wanted a mapping"]),
     "a list for a target": ("targets: {directory: []}\n", ["targets.directory: found an empty list; wanted a mapping"]),
     "a word for the approval": (
         "new_environments: nobody\n",
-        ["1:1: new_environments: found the text 'nobody'; wanted a mapping or none: who must let a new environment"],
+        ["1:1: new_environments: found text of 6 characters; wanted a mapping or none: who must let a new environment"],
     ),
     "a number of the approval": (
         "new_environments: {required: 0}\n",
@@ -188,7 +188,7 @@ IN_THE_FILE: dict[str, tuple[str, list[str]]] = {
     ),
     "several at once, in the order of the file": (
         "workers: 0\nrepository: {ulr: x}\nlog_format: xml\n",
-        ["1:1: workers: found 0", "2:14: repository.ulr: no such key", "3:1: log_format: found the text 'xml'"],
+        ["1:1: workers: found 0", "2:14: repository.ulr: no such key", "3:1: log_format: found text of 3 characters"],
     ),
     "an address in the wrong place": (
         "workers: https://user:s3cret@example.com\n",
@@ -223,7 +223,10 @@ IN_VARIABLES: dict[str, tuple[dict[str, str], str]] = {
         {"SOURCES__CI__PROVENANCE__TAGS": "1"},
         "RECONCILER_SOURCES__CI__PROVENANCE__TAGS: there is no such setting",
     ),
-    "a value out of range": ({"WORKERS": "0"}, "RECONCILER_WORKERS: found the text '0'; wanted a whole number from 1"),
+    "a value out of range": (
+        {"WORKERS": "0"},
+        "RECONCILER_WORKERS: found text of 1 characters; wanted a whole number from 1",
+    ),
     "a list that is no JSON": (
         {"SOURCES__CI__PROVENANCE__WORKFLOWS": "build.yml"},
         "RECONCILER_SOURCES__CI__PROVENANCE__WORKFLOWS: found text that is no JSON list or mapping; wanted a list",

@@ -223,7 +223,7 @@ def test_check_builds_every_part_before_the_first_start(tmp_path: Path) -> None:
     failed = {item["name"]: item["message"] for item in items if not item["ok"]}
     assert set(failed) == {"forge", "sources.ci", "sources.away", "sources.web", "root"}
     assert "forge.allowed_signerz" in failed["forge"]
-    assert "sources.ci.root: Field required" in failed["sources.ci"]
+    assert "sources.ci.root: this key is required" in failed["sources.ci"]
     assert "can't be read" in failed["sources.away"]
     assert "127.0.0.1:9" in failed["sources.web"]
     assert failed["root"].startswith(f"{tmp_path / 'missing'} ")
