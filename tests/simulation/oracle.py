@@ -81,6 +81,8 @@ class Oracle:
             self._check_accepted(accepted, seen.accepted)
             seen.accepted = accepted
             seen.pairs.add((accepted.run_id, accepted.sha256))
+        _ensure(place.current in (None, *place.releases), f"S2: {place.current} is current at {path}, and not there")
+        _ensure(place.current or place.dropped or seen.pair is None, f"S2: nothing is current at {path} any more")
         live = place.live
         pair = (live.release.run_id, live.release.sha256) if live else None
         if live and pair != seen.pair:

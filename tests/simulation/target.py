@@ -37,6 +37,8 @@ class Place:
     accepted: Accepted | None = None
     current: str | None = None
     releases: dict[str, Installed] = field(default_factory=dict)
+    dropped: bool = False
+    """Somebody took `current` away by hand, and nobody has put it back."""
     unfinished: bool = False
     """An attempt ended in the middle of unpacking."""
 
@@ -95,7 +97,7 @@ class FakeTarget:
         self._accept(place, approval)
         if place.current != name:
             with self._step("switch"):
-                place.current = name
+                place.current, place.dropped = name, False
         self._prune(place)
         return self.observe()
 

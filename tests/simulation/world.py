@@ -136,6 +136,7 @@ class FakeWorld:
     def drop_current(self, name: str) -> None:
         """Somebody removes `current`."""
         self.place(name).current = None
+        self.place(name).dropped = True
 
     # --- what the ports tell ---------------------------------------------------------------------
 
