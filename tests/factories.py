@@ -9,9 +9,23 @@ from datetime import UTC, datetime
 from reconciler.core import approve, verify
 from reconciler.core.approve import Approval
 from reconciler.core.verify import VerifiedArtifact
-from reconciler.model import CommitId, Digest, EnvironmentName, RunId
+from reconciler.model import CommitId, Digest, EnvironmentName, Run, RunId
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+RUN = Run(
+    run_id=RunId(1),
+    repository="acme/shop",
+    head_repository="acme/shop",
+    workflow="build.yml",
+    branch="main",
+    event="push",
+    commit="c" * 40,
+    conclusion="success",
+    attempt=1,
+    created=NOON,
+    artifacts=(),
+)
+"""A run that may be promoted, before it stored anything."""
 
 
 def sha256(data: bytes) -> Digest:

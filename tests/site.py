@@ -26,28 +26,14 @@ import yaml
 from reconciler import wiring
 from reconciler.bounds import Bounds
 from reconciler.core.audit import Entry
-from reconciler.model import CommitId, EnvironmentName, Run, RunId, Status
+from reconciler.model import CommitId, EnvironmentName, RunId, Status
 from reconciler.ports import Store, Trace
 from reconciler.publish import publish
 from reconciler.runner import Runner
 from reconciler.settings import load
 from tests.archives import zip_of
-from tests.factories import NOON, sha256
+from tests.factories import RUN, sha256
 from tests.gitworld import GitWorld
-
-RUN = Run(
-    run_id=RunId(1),
-    repository="acme/shop",
-    head_repository="acme/shop",
-    workflow="build.yml",
-    branch="main",
-    event="push",
-    commit="b" * 40,
-    conclusion="success",
-    attempt=1,
-    created=NOON,
-    artifacts=(),
-)
 
 
 def files_of(run: int) -> dict[str, bytes | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -11,7 +12,8 @@ from reconciler.bounds import Bounds
 from reconciler.clock import SystemClock
 from reconciler.model import Artifact, Run, RunId
 from reconciler.ports import Parts
-from tests.factories import NOON, sha256
+from tests import factories
+from tests.factories import sha256
 
 SHOP = b"the shop, as CI stored it\n" * 100
 RUN = RunId(101)
@@ -22,19 +24,7 @@ def artifact(data: bytes = SHOP, *, name: str = "shop", file: str = "shop.zip") 
 
 
 def run(*artifacts: Artifact, run_id: int = RUN) -> Run:
-    return Run(
-        run_id=RunId(run_id),
-        repository="acme/shop",
-        head_repository="acme/shop",
-        workflow="build",
-        branch="main",
-        event="push",
-        commit="c" * 40,
-        conclusion="success",
-        attempt=1,
-        created=NOON,
-        artifacts=artifacts,
-    )
+    return replace(factories.RUN, run_id=RunId(run_id), workflow="build", artifacts=artifacts)
 
 
 def run_json(**changes: Any) -> bytes:

@@ -12,21 +12,13 @@ from reconciler.core.declare import Declaration, read
 from reconciler.core.provenance import ANY, Provenance, judge_run
 from reconciler.errors import IntegrityError, PolicyDenied, Reason, ReconcilerError, Transient
 from reconciler.model import Artifact, Digest, Run, RunId
-from tests.factories import NOON
+from tests import factories
 
 SHA = Digest("a" * 64)
 RULES = Provenance(repositories=("acme/shop",), workflows=("build.yml",))
-RUN = Run(
+RUN = replace(
+    factories.RUN,
     run_id=RunId(7),
-    repository="acme/shop",
-    head_repository="acme/shop",
-    workflow="build.yml",
-    branch="main",
-    event="push",
-    commit="c" * 40,
-    conclusion="success",
-    attempt=1,
-    created=NOON,
     artifacts=(Artifact("shop", "shop.zip", 10, SHA), Artifact("docs", "docs.zip", 10, None)),
 )
 
