@@ -1,12 +1,12 @@
 """Who let a declaration in: facts of the forge against the rules that stood before each change.
 
-The `Judge` is fed every first-parent commit that changed one environment file since the last accepted
-declaration, oldest first, and then asked for its verdict. It never looks anything up: the pipeline brings
+The `Judge` is fed every first-parent commit that changed one governed file (an environment's, or the policy) since
+it was last accepted, oldest first, and then asked for its verdict. It never looks anything up: the pipeline brings
 the facts, and `asks_for` says for which commits it needs them. Its ordering rules:
 
 1. A change is judged by the rules before it: those of the last state that was let in *and* those of its
    parent commit, so that neither the change itself nor an unapproved push can lower the bar. A higher bar
-   binds from the commit that was let in; no push takes it back.
+   binds from the commit that was let in; no push takes it back. Floors come on top: the strictest counts.
 2. An approved change vouches for the fields that it changed, for these are what its reviewers were shown.
 3. A field that an unapproved commit changed taints the declaration until it is set back to what was last let
    in, or changed anew by an approved change. So a direct push holds until it is reverted or replaced, and a
@@ -24,10 +24,11 @@ from datetime import datetime
 from typing import final
 
 from reconciler.core.declare import Declaration, Reading
-from reconciler.core.policy import HOW, Evidence, Granted, Policy, Step, ask, refused
+from reconciler.core.policy import HOW, Evidence, Governed, Granted, Policy, Step, Version, ask, refused
 from reconciler.errors import Reason
 from reconciler.model import (
     Accepted,
+    AcceptedPolicy,
     CommitId,
     Digest,
     EnvironmentName,
@@ -44,6 +45,8 @@ class _Seal:
 
 
 _SEAL = _Seal()
+PLACE = "target.path"
+"""The field of a declaration that claims a place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,8 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True)
-class _State:
-    """The last declaration that was let in as a whole: what later changes are measured against."""
+class State:
+    """The last state of the file that was let in as a whole: what later changes are measured against."""
 
     fields: Mapping[str, object]
     digest: Digest | None
@@ -84,26 +87,48 @@ class Judge:
         """Begin before the file's first commit: `newcomer` is the policy that lets a new file in."""
         self._environment = environment
         self._newcomer = newcomer
-        self._clean = _State(fields={}, digest=None, policies=(newcomer,), commit=None)
-        self._before: Reading | None = None
+        self._clean = State(fields={}, digest=None, policies=(newcomer,), commit=None)
+        self._before: Version | None = None
         self._let_in: dict[str, object] = {}
         self._taints: dict[str, GateResult] = {}
         self._broken: GateResult | None = None
         self._log: list[str] = []
 
-    def begin_at(self, accepted: Accepted, reading: Reading) -> None:
-        """Begin at a declaration that was accepted earlier; `reading` is the file as it was then."""
-        assert reading.declaration is not None
-        self._clean = _State(
-            fields=_fields(reading.declaration),
-            digest=reading.digest,
-            policies=(reading.declaration.approval,),
+    @property
+    def clean(self) -> State:
+        """The last state that was let in as a whole."""
+        return self._clean
+
+    def begin_at(self, accepted: Accepted | AcceptedPolicy, version: Version) -> None:
+        """Begin at a state that was accepted earlier; `version` is the file as it was then."""
+        assert version.document is not None
+        self._clean = State(
+            fields=version.document.leaves(),
+            digest=version.digest,
+            policies=version.document.bars,
             commit=accepted.commit,
             request=accepted.request,
             approvers=accepted.approvers,
         )
         self._let_in = dict(self._clean.fields)
-        self._before = reading
+        self._before = version
+
+    def begin_unread(self, accepted: Accepted) -> None:
+        """Begin at a declaration whose text is gone with the history that held it: only its digest is known.
+
+        Whatever differs from it is not let in, field by field, until the file goes back to those very bytes.
+        """
+        self._clean = replace(
+            self._clean,
+            digest=accepted.declaration,
+            commit=accepted.commit,
+            request=accepted.request,
+            approvers=accepted.approvers,
+        )
+
+    def asked_of(self, step: Step) -> tuple[Policy, ...]:
+        """All that a change must satisfy, each once: for whoever wants to know before it is merged."""
+        return tuple(dict.fromkeys(self._policies(step)))
 
     def asks_for(self, step: Step) -> bool:
         """Whether the forge's facts about this commit decide anything."""
@@ -113,24 +138,29 @@ class Judge:
     def take(self, step: Step, evidence: Evidence | None) -> None:
         """Judge one change. `evidence` may be None only where `asks_for` said no."""
         if self._goes_back(step):
-            self._settle(replace(self._clean, commit=step.commit), f"{step.commit[:12]} went back to what was let in")
+            assert step.after is not None
+            clean = replace(self._clean, commit=step.commit)
+            if step.after.document is not None:
+                clean = replace(clean, fields=step.after.document.leaves())
+            self._settle(clean, f"{step.commit[:12]} went back to what was let in")
         else:
             self._move(step, self._judge(step, evidence))
         self._before = step.after
 
-    def verdict(self, tip: Reading, now: datetime) -> tuple[GateResult, Approval | None]:
-        """The gate's word on the file at the tip, and the approval if it passed.
-
-        Args:
-            tip: The file at the tip; must be what the last step left, or what the judge began at.
-            now: For the approval's record.
-        """
-        assert tip.declaration is not None
-        at_tip = self._clean.digest == tip.digest
-        if self._taints or self._broken or not at_tip or self._clean.commit is None:
-            return self._refusal(), None
+    def word(self, tip: Version) -> GateResult:
+        """The gate's word on the file at the tip, which must be what the last step left, or the judge began at."""
+        if self._taints or self._broken or self._clean.digest != tip.digest or self._clean.commit is None:
+            return self._refusal()
         evidence = tuple(self._log[-8:]) or (_standing(self._clean),)
-        result = GateResult(Gate.APPROVAL, Verdict.PASSED, evidence=evidence, message=_standing(self._clean))
+        return GateResult(Gate.APPROVAL, Verdict.PASSED, evidence=evidence, message=_standing(self._clean))
+
+    def verdict(self, tip: Reading, now: datetime) -> tuple[GateResult, Approval | None]:
+        """The gate's word on the file at the tip, and the approval if it passed; `now` is for the latter's record."""
+        assert tip.declaration is not None
+        result = self.word(tip)
+        if result.verdict is not Verdict.PASSED:
+            return result, None
+        assert self._clean.commit is not None
         approval = Approval(
             environment=self._environment,
             commit=self._clean.commit,
@@ -149,15 +179,20 @@ class Judge:
         return step.after is not None and step.after.digest == self._clean.digest
 
     def _policies(self, step: Step) -> tuple[Policy, ...]:
-        """What must be satisfied: the rules in force, the parent's, and a newcomer's where the target moves.
+        """What must be satisfied: the rules in force, the parent's, the floors, and a newcomer's where the place moves.
 
         Without the latter, an environment that asks nobody could be moved onto another one's place.
         """
-        parent = self._before.declaration if self._before else None
-        after = step.after.declaration if step.after else None
-        place = after.target.path if after else None
-        moves = place is not None and self._let_in.get("target.path") not in (None, place)
-        return (*self._clean.policies, *((parent.approval,) if parent else ()), *((self._newcomer,) if moves else ()))
+        parent = self._before.document if self._before else None
+        after = step.after.document if step.after else None
+        place = after.place if after else None
+        moves = place is not None and self._place not in (None, place)
+        newcomer = (self._newcomer,) if moves else ()
+        return (*self._clean.policies, *(parent.bars if parent else ()), *newcomer, *step.floors)
+
+    @property
+    def _place(self) -> object:
+        return self._let_in.get(PLACE)
 
     def _judge(self, step: Step, evidence: Evidence | None) -> Granted | GateResult:
         granted = Granted("", ())
@@ -171,13 +206,13 @@ class Judge:
 
     def _move(self, step: Step, word: Granted | GateResult) -> None:
         """Carry the taints over one change that is not a return to an accepted state."""
-        after = step.after.declaration if step.after else None
+        after = step.after.document if step.after else None
         if after is None:
             self._unreadable(step, word)
             return
-        fields = _fields(after)
+        fields = after.leaves()
         # Nobody was shown a difference to a file that can't be read: such a step lets nothing in.
-        blind = self._before is not None and self._before.declaration is None
+        blind = self._before is not None and self._before.document is None
         touched = _differing(fields, self._let_in if blind else self._parent_fields())
         hold = self._broken or (word if isinstance(word, GateResult) else None)
         if hold:
@@ -192,14 +227,14 @@ class Judge:
             assert step.after is not None
             self._settle(self._state(step, after, word, hold), _told(step, hold or word))
 
-    def _bind(self, after: Declaration) -> None:
+    def _bind(self, after: Governed) -> None:
         """A bar that was let in binds at once, also while another field still waits; a lower one only in the end."""
-        policies = tuple(dict.fromkeys((*self._clean.policies, after.approval)))
+        policies = tuple(dict.fromkeys((*self._clean.policies, *after.bars)))
         self._clean = replace(self._clean, policies=policies)
 
     def _parent_fields(self) -> Mapping[str, object]:
-        parent = self._before.declaration if self._before else None
-        return _fields(parent) if parent else {}
+        parent = self._before.document if self._before else None
+        return parent.leaves() if parent else {}
 
     def _unreadable(self, step: Step, word: Granted | GateResult) -> None:
         """A commit that broke or removed the file: nothing in it counts, and nobody was shown its fields."""
@@ -208,14 +243,14 @@ class Judge:
         elif step.after is None:
             self._taints, self._broken = {}, None
 
-    def _state(self, step: Step, after: Declaration, word: Granted | GateResult, hold: GateResult | None) -> _State:
+    def _state(self, step: Step, after: Governed, word: Granted | GateResult, hold: GateResult | None) -> State:
         """The state after a step that left no taint. Only a granted step may have lowered the bar."""
         granted = isinstance(word, Granted) and hold is None
-        bars = (after.approval,) if granted else (*self._clean.policies, after.approval)
+        bars = after.bars if granted else (*self._clean.policies, *after.bars)
         people = word if isinstance(word, Granted) else Granted(self._clean.request, self._clean.approvers)
         assert step.after is not None
-        return _State(
-            fields=_fields(after),
+        return State(
+            fields=after.leaves(),
             digest=step.after.digest,
             policies=tuple(dict.fromkeys(bars)),
             commit=step.commit,
@@ -223,7 +258,7 @@ class Judge:
             approvers=people.approvers,
         )
 
-    def _settle(self, state: _State, told: str) -> None:
+    def _settle(self, state: State, told: str) -> None:
         self._clean = state
         self._let_in = dict(state.fields)
         self._taints, self._broken = {}, None
@@ -274,7 +309,7 @@ def _told(step: Step, word: Granted | GateResult) -> str:
     return f"{short}: {word.request}, approved by {', '.join(word.approvers)}"
 
 
-def _standing(state: _State) -> str:
+def _standing(state: State) -> str:
     short = (state.commit or "")[:12]
     if state.approvers:
         return f"{state.request or short}, approved by {', '.join(state.approvers)}"
@@ -283,18 +318,3 @@ def _standing(state: _State) -> str:
 
 def _differing(one: Mapping[str, object], other: Mapping[str, object]) -> set[str]:
     return {name for name in {*one, *other} if one.get(name) != other.get(name)}
-
-
-def _fields(declaration: Declaration) -> dict[str, object]:
-    """A declaration's leaves by dotted path; a list is one leaf."""
-    leaves: dict[str, object] = {}
-
-    def walk(prefix: str, value: object) -> None:
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                walk(f"{prefix}.{key}" if prefix else str(key), inner)
-        else:
-            leaves[prefix] = value
-
-    walk("", declaration.model_dump(by_alias=True))
-    return leaves

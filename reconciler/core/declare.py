@@ -7,28 +7,17 @@ it (roots, sources) is decided by the gates.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, Field
 
-from reconciler.core.yamltree import (
-    MAX_PROBLEMS,
-    Ambiguous,
-    Malformed,
-    Path,
-    Problem,
-    Span,
-    Tree,
-    Value,
-    decode,
-    dotted,
-    parse,
-)
+from reconciler.core import durations, strict
+from reconciler.core.strict import RunNumber, Sha256, Strict, told
+from reconciler.core.strictjson import canonical
+from reconciler.core.yamltree import Malformed, Path, Problem, decode, parse
 from reconciler.model import Digest, EnvironmentName, RunId
 
 FOLDER = "environments"
@@ -37,16 +26,13 @@ POLICY = "policy.yaml"
 MAX_NAME = 200
 """Characters of an environment's name; it becomes part of file names and metrics."""
 
+_LONGEST_SOAK = 365 * 86_400
 _SEGMENT = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
-_LATER = frozenset({"promote", "activate", "health", "config", "secrets", "rollback"})
+_LATER = frozenset({"activate", "health", "config", "secrets", "rollback"})
 """Keys that the format will have: refused by name, never half obeyed."""
-_KINDS = {"int": "an integer", "float": "a fraction", "bool": "a boolean", "timestamp": "a date"}
-_WRITE = {
-    "int_type": "write it as a plain decimal number",
-    "string_type": "put it in quotes",
-    "bool_type": "write true or false",
-}
-_TEXT_PATHS: frozenset[Path] = frozenset({("artifact", "sha256")})
+_DECIDES_NOTHING = re.compile(r"(version|approval|promote|suspend|artifact\.(source|run_id|sha256))(\.|$)")
+"""What a release does not notice: how it came there. Its run and content are compared for themselves."""
+TEXT_PATHS: frozenset[Path] = frozenset({("artifact", "sha256")})
 
 
 def _clean_path(value: str) -> str:
@@ -58,11 +44,22 @@ def _clean_path(value: str) -> str:
     return value
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", populate_by_name=False)
+def _after(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if not is_environment_name(name):
+            raise told("", f"the name {name[:80]!r}", "the name of an environment, such as staging or shop/staging")
+    if again := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise told("", f"{', '.join(again)} more than once", "each environment once")
+    return names
 
 
-class ArtifactSpec(_Strict):
+def _soak(value: str) -> str:
+    if durations.parse(value) > _LONGEST_SOAK:
+        raise ValueError("too long")
+    return value
+
+
+class ArtifactSpec(Strict):
     """Which bytes: one artifact of one CI run, pinned by content."""
 
     source: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")] | None = Field(
@@ -73,14 +70,11 @@ class ArtifactSpec(_Strict):
         description="the artifact's name within the run: letters, digits and . _ + - or space, at most 128",
         examples=["shop"],
     )
-    run_id: int = Field(
-        ge=1,
-        le=2**63 - 1,
+    run_id: RunNumber = Field(
         description="the CI run that built it: a whole number from 1, in plain decimal, without quotes",
         examples=[17243512345],
     )
-    sha256: str = Field(
-        pattern=r"^[0-9a-f]{64}$",
+    sha256: Sha256 = Field(
         description="64 lower-case hex digits: the SHA-256 of the file exactly as CI stored it",
         examples=["5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8"],
     )
@@ -90,7 +84,28 @@ class ArtifactSpec(_Strict):
     )
 
 
-class ApprovalSpec(_Strict):
+class PromoteSpec(Strict):
+    """Where the same artifact must have proven itself before it may come here."""
+
+    after: Annotated[tuple[str, ...], AfterValidator(_after)] = Field(
+        min_length=1,
+        max_length=20,
+        description="a list of 1 to 20 environments, each once, where the same sha256 must be live and healthy",
+        examples=[["staging"]],
+    )
+    soak: Annotated[str, AfterValidator(_soak)] = Field(
+        "0s",
+        description="for how long it must have been so without a break, at most 365d: 90s, 30m, 1.5h, 2d or 1h30m",
+        examples=["30m"],
+    )
+
+    @property
+    def soak_seconds(self) -> float:
+        """The soak in seconds."""
+        return durations.parse(self.soak)
+
+
+class ApprovalSpec(Strict):
     """Who must let a change of this file in. A change is judged by what stood here before it."""
 
     required: int = Field(1, ge=1, le=20, description="how many people must approve, no author among them: 1 to 20")
@@ -107,7 +122,7 @@ class ApprovalSpec(_Strict):
     )
 
 
-class DirectoryTarget(_Strict):
+class DirectoryTarget(Strict):
     """A folder on this machine: releases beside each other, `current` pointing at the live one."""
 
     type: Literal["directory"] = Field(description="directory")
@@ -119,11 +134,14 @@ class DirectoryTarget(_Strict):
     keep: int = Field(5, ge=1, le=100, description="how many releases are kept for rollback, live among them: 1 to 100")
 
 
-class Declaration(_Strict):
+class Declaration(Strict):
     """What one environment should run, and who decides."""
 
     version: int = Field(ge=1, le=1, description="1, the version of this format")
     artifact: ArtifactSpec = Field(description="a mapping: which bytes")
+    promote: PromoteSpec | None = Field(
+        None, description="a mapping: where the same artifact must be live and healthy before it may come here"
+    )
     approval: ApprovalSpec | Literal["none"] = Field(
         default_factory=lambda: ApprovalSpec.model_construct(required=1, from_=None, allow_self=False),
         description="a mapping: who must let a change in; or the word none, for an environment without a gate",
@@ -141,6 +159,26 @@ class Declaration(_Strict):
         """The declared content."""
         return Digest(self.artifact.sha256)
 
+    @property
+    def bars(self) -> tuple[ApprovalSpec | Literal["none"], ...]:
+        """The approvals that a change of the file must satisfy."""
+        return (self.approval,)
+
+    @property
+    def place(self) -> str | None:
+        """Where its releases live."""
+        return self.target.path
+
+    def leaves(self) -> dict[str, object]:
+        """What it says, by dotted path; a list is one leaf."""
+        return strict.leaves(self)
+
+    @property
+    def runtime(self) -> Digest:
+        """Of everything beside the artifact's run and content that decides what runs, and where."""
+        deciding = {path: value for path, value in self.leaves().items() if not _DECIDES_NOTHING.match(path)}
+        return Digest(hashlib.sha256(canonical(deciding).encode()).hexdigest())
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -150,6 +188,16 @@ class Reading:
     digest: Digest
     declaration: Declaration | None
     problems: tuple[Problem, ...] = ()
+
+    @property
+    def document(self) -> Declaration | None:
+        """The declaration, by the name that readings of a policy have for theirs."""
+        return self.declaration
+
+
+def is_environment_name(name: str) -> bool:
+    """Whether an environment may be called so."""
+    return len(name) <= MAX_NAME and all(_SEGMENT.fullmatch(part) for part in name.split("/"))
 
 
 def environment_name(path: str) -> EnvironmentName | None:
@@ -164,7 +212,7 @@ def environment_name(path: str) -> EnvironmentName | None:
     if not path.endswith(".yaml") or path == POLICY:
         return None
     name = path.removesuffix(".yaml")
-    if len(name) > MAX_NAME or not all(_SEGMENT.fullmatch(part) for part in name.split("/")):
+    if not is_environment_name(name):
         wanted = f"lower-case letters, digits and inner -, folders with /, at most {MAX_NAME} characters"
         raise Malformed((Problem(f"{FOLDER}/{path}", 1, 1, "", f"the name {name!r}", wanted, "rename the file"),))
     return EnvironmentName(name)
@@ -174,16 +222,9 @@ def read(file: str, data: bytes) -> Reading:
     """Read one environment file. Never raises: every problem of the file is in the result, in order of place."""
     digest = Digest(hashlib.sha256(data).hexdigest())
     try:
-        tree = parse(file, data, _TEXT_PATHS)
+        return Reading(file, digest, strict.validated(Declaration, file, parse(file, data, TEXT_PATHS), _LATER))
     except Malformed as malformed:
         return Reading(file, digest, None, malformed.problems)
-    try:
-        return Reading(file, digest, Declaration.model_validate(_tuples(tree.root)))
-    except ValidationError as invalid:
-        errors = [error for error in invalid.errors(include_url=False) if not _other_branch(error)]
-        problems = {_problem(file, tree, error) for error in errors}
-        ordered = sorted(problems, key=lambda p: (p.line, p.column, p.at))
-        return Reading(file, digest, None, tuple(ordered[:MAX_PROBLEMS]))
 
 
 def with_artifact(file: str, data: bytes, run_id: RunId, sha256: Digest) -> bytes:
@@ -195,7 +236,7 @@ def with_artifact(file: str, data: bytes, run_id: RunId, sha256: Digest) -> byte
     reading = read(file, data)
     if reading.problems:
         raise Malformed(reading.problems)
-    spans = parse(file, data, _TEXT_PATHS).spans
+    spans = parse(file, data, TEXT_PATHS).spans
     text = decode(file, data)
     edits = [(spans[("artifact", "run_id")], str(run_id)), (spans[("artifact", "sha256")], sha256)]
     for span, value in sorted(edits, key=lambda edit: edit[0].start, reverse=True):
@@ -205,98 +246,4 @@ def with_artifact(file: str, data: bytes, run_id: RunId, sha256: Digest) -> byte
 
 def json_schema() -> dict[str, object]:
     """The JSON Schema of an environment file, for editors."""
-    schema = Declaration.model_json_schema(by_alias=True)
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "environment.schema.json",
-        **schema,
-        "title": "Environment",
-    }
-
-
-def _tuples(value: Value) -> Value:
-    """Lists as tuples: the strict model holds nothing that can change."""
-    if isinstance(value, list):
-        return tuple(_tuples(item) for item in value)
-    if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in value.items()}
-    return value
-
-
-def _other_branch(error: ErrorDetails) -> bool:
-    """Whether this only says that a mapping is not the word `none`, which nobody meant."""
-    return "literal['none']" in error["loc"] and isinstance(error["input"], dict)
-
-
-def _problem(file: str, tree: Tree, error: ErrorDetails) -> Problem:
-    path = tuple(part for part in error["loc"] if part not in ("ApprovalSpec", "literal['none']"))
-    if error["type"] == "missing":
-        place = tree.keys.get(path[:-1]) or _nearest(tree.spans, path)
-        return Problem(file, place.line, place.column, dotted(path), "nothing", _wanted(path), "add this field")
-    if error["type"] == "extra_forbidden":
-        place = tree.keys.get(path) or _nearest(tree.spans, path)
-        allowed = list(_fields(path[:-1]))
-        if path[0] in _LATER and len(path) == 1:
-            found, wanted = f"the key {str(path[0])!r}", "one of " + ", ".join(allowed)
-            return Problem(file, place.line, place.column, "", found, wanted, "this version does not have it yet")
-        close = difflib.get_close_matches(str(path[-1]), allowed, n=1)
-        hint = f"did you mean {close[0]}?" if close else ""
-        found = f"the unknown key {str(path[-1])!r}"
-        return Problem(file, place.line, place.column, dotted(path[:-1]), found, "one of " + ", ".join(allowed), hint)
-    place = _nearest(tree.spans, path)
-    found, hint = _found(error["input"], error["type"])
-    return Problem(file, place.line, place.column, dotted(path), found, _wanted(path), hint)
-
-
-def _found(value: object, error: str) -> tuple[str, str]:
-    """What stands there, and how to write what was meant; `error` is pydantic's word for what is wrong."""
-    if isinstance(value, Ambiguous):
-        kind = _KINDS.get(value.kind, f"a {value.kind}")
-        return value.text, f"YAML reads this as {kind}; {_WRITE.get(error, 'write it in full')}"
-    if isinstance(value, int | float) and not isinstance(value, bool) and error == "string_type":
-        return str(value), _WRITE[error]
-    if isinstance(value, str):
-        shown = value if len(value) <= 80 else value[:77] + "..."
-        length = f" of {len(value)} characters" if len(value) > 40 else ""
-        return f"the text {shown!r}{length}", ""
-    if value is None:
-        return "an empty value", ""
-    if isinstance(value, bool):
-        return "true" if value else "false", ""
-    if isinstance(value, dict):
-        return "a mapping", ""
-    return ("a list", "") if isinstance(value, tuple) else (str(value), "")
-
-
-def _nearest(spans: dict[Path, Span], path: Path) -> Span:
-    while path and path not in spans:
-        path = path[:-1]
-    return spans.get(path) or Span(1, 1, 0, 0)
-
-
-def _fields(path: Path) -> dict[str, tuple[type[BaseModel] | None, str]]:
-    """Keys allowed at a path: for each the model below it, if any, and what it wants."""
-    model: type[BaseModel] | None = Declaration
-    for part in path:
-        if model is None or isinstance(part, int):
-            continue
-        model = _CHILDREN.get(str(part))
-    if model is None:
-        return {}
-    return {
-        info.alias or name: (_CHILDREN.get(name), info.description or "") for name, info in model.model_fields.items()
-    }
-
-
-def _wanted(path: Path) -> str:
-    named = tuple(part for part in path if isinstance(part, str))
-    if not named:
-        return "a mapping with the keys " + ", ".join(_fields(()))
-    return _fields(named[:-1]).get(named[-1], (None, "something else"))[1]
-
-
-_CHILDREN: dict[str, type[BaseModel]] = {
-    "artifact": ArtifactSpec,
-    "approval": ApprovalSpec,
-    "target": DirectoryTarget,
-}
+    return strict.schema(Declaration, "environment", "Environment")

@@ -1,18 +1,22 @@
-"""What a folder of declarations holds, entry by entry: readings, overlaps, and the policy file.
+"""What a folder of declarations holds, entry by entry: readings, the policy, overlaps, and who waits for whom.
 
 The same rules for a commit's tree and for files on disk, so that `validate` and the daemon can't disagree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from reconciler.core.declare import FOLDER, POLICY, Reading, read
+from reconciler.core.circles import circles, way_around
+from reconciler.core.declare import FOLDER, Reading, read
+from reconciler.core.policyfile import NO_POLICY, PolicyReading, read_policy
 from reconciler.core.yamltree import MAX_BYTES, Problem
 from reconciler.model import BlobId, Digest, EnvironmentName, TreeEntry
 
 _REGULAR = frozenset({"100644", "100755"})
 _KINDS = {"120000": "a symbolic link", "160000": "a submodule"}
+_SHOWN = 20
+"""Environments of a circle that are told one by one."""
 NO_DIGEST = Digest("0" * 64)
 """Of a file that has no bytes to judge; equals the digest of no content."""
 
@@ -25,14 +29,34 @@ def is_regular(entry: TreeEntry) -> bool:
 def read_entry(path: str, entry: TreeEntry, contents: Mapping[BlobId, bytes | None]) -> Reading:
     """One path of a commit as a reading; what is not a regular, small file is a problem of that file."""
     file = f"{FOLDER}/{path}"
+    content = _content(file, entry, contents)
+    return Reading(file, NO_DIGEST, None, (content,)) if isinstance(content, Problem) else read(file, content)
+
+
+def policy_entry(entry: TreeEntry | None, contents: Mapping[BlobId, bytes | None]) -> PolicyReading:
+    """The policy file of a commit as a reading; None: the commit has none."""
+    if entry is None:
+        return NO_POLICY
+    file = NO_POLICY.file
+    content = _content(file, entry, contents)
+    if isinstance(content, Problem):
+        return PolicyReading(file, NO_DIGEST, None, (content,))
+    return read_policy(file, content)
+
+
+def unreadable_policy(reading: PolicyReading) -> Reading:
+    """What every environment's file is read as while the policy can't be: rules are not passed over."""
+    return Reading(reading.file, reading.digest, None, reading.problems)
+
+
+def _content(file: str, entry: TreeEntry, contents: Mapping[BlobId, bytes | None]) -> bytes | Problem:
     if not is_regular(entry):
         found = _KINDS.get(entry.mode, f"an entry of mode {entry.mode}")
-        return Reading(file, NO_DIGEST, None, (Problem(file, 1, 1, "", found, "a regular file"),))
+        return Problem(file, 1, 1, "", found, "a regular file")
     data = contents.get(entry.blob)
     if data is None:
-        found = f"more than {MAX_BYTES} bytes"
-        return Reading(file, NO_DIGEST, None, (Problem(file, 1, 1, "", found, f"at most {MAX_BYTES} bytes"),))
-    return read(file, data)
+        return Problem(file, 1, 1, "", f"more than {MAX_BYTES} bytes", f"at most {MAX_BYTES} bytes")
+    return data
 
 
 def rivals(
@@ -54,13 +78,36 @@ def rivals(
     return {name: tuple(sorted(others)) for name, others in found.items()}
 
 
-def policy_problem(file: str) -> Problem:
-    """A policy that this version can't read is no policy to pass over: every environment holds while it is there."""
-    wanted = "no policy file: this version has none, and does not pass over rules that it can't read"
-    return Problem(file, 1, 1, "", "a policy file", wanted, "remove it, or upgrade")
+def upstream_problems(
+    files: Mapping[EnvironmentName, tuple[str, Reading]],
+) -> dict[EnvironmentName, str]:
+    """Environments that wait for one that no file declares, for themselves, or in a circle: each with a sentence.
+
+    One that only leads into a circle is none of them: it waits for what is refused itself.
+    """
+    after: dict[str, tuple[str, ...]] = {
+        name: reading.declaration.promote.after
+        for name, (_, reading) in files.items()
+        if reading.declaration and reading.declaration.promote
+    }
+    found = {name: text for name in files if (text := _no_upstream(name, after.get(name, ()), files))}
+    for circle in circles(after):
+        found.update((name, _circle(name, circle, after)) for name in files.keys() & circle if name not in found)
+    return found
 
 
-def policy_reading() -> Reading:
-    """What every environment's file is read as while there is a policy."""
-    problem = policy_problem(f"{FOLDER}/{POLICY}")
-    return Reading(problem.file, NO_DIGEST, None, (problem,))
+def _no_upstream(name: EnvironmentName, after: Iterable[str], files: Mapping[EnvironmentName, object]) -> str:
+    unknown = [other for other in after if other not in files]
+    if unknown:
+        return f"promote.after names {_listed(unknown)}, which no file declares"
+    return "promote.after names the environment itself" if name in after else ""
+
+
+def _circle(name: str, circle: frozenset[str], after: Mapping[str, tuple[str, ...]]) -> str:
+    if len(circle) > _SHOWN:
+        return f"promote.after goes in a circle of {len(circle)} environments"
+    return "promote.after goes in a circle: " + " → ".join(way_around(name, circle, after))
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
-from reconciler.core.declare import ApprovalSpec, Reading
+from reconciler.core.declare import ApprovalSpec
 from reconciler.errors import Reason
 from reconciler.model import ChangeRequest, CommitId, Decision, Digest, ForgeFacts, Gate, GateResult, Person, Verdict
 
@@ -19,15 +19,49 @@ HOW = "have somebody who had no hand in it approve and merge it"
 _REVERT = "revert the commit, or replace what it changed through an approved change"
 
 
+class Governed(Protocol):
+    """What a file says, as far as letting it in is concerned: an environment's declaration, or the policy."""
+
+    @property
+    def bars(self) -> tuple[Policy, ...]:
+        """What a change of it must satisfy."""
+        ...
+
+    @property
+    def place(self) -> str | None:
+        """The place that it claims; None for a file that claims none."""
+        ...
+
+    def leaves(self) -> Mapping[str, object]:
+        """Its fields by dotted path: what reviewers are shown, one by one."""
+        ...
+
+
+class Version(Protocol):
+    """One state of a governed file."""
+
+    @property
+    def digest(self) -> Digest:
+        """SHA-256 of its bytes."""
+        ...
+
+    @property
+    def document(self) -> Governed | None:
+        """What it says; None when it can't be read."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One change of the file on the branch: the commit, and the file after it (None: it was removed)."""
 
     commit: CommitId
-    after: Reading | None
+    after: Version | None
     from_side: bool = False
     """The commit did not bring this content to the branch: a merge with its sides swapped did. No request of the
     commit vouches for it."""
+    floors: tuple[Policy, ...] = ()
+    """What the operator, and the policy that stood before this commit, ask of every such change."""
 
 
 @dataclass(frozen=True, slots=True)

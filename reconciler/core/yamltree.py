@@ -91,7 +91,8 @@ def parse(file: str, data: bytes, text_paths: Set[Path] = frozenset()) -> Tree:
     Args:
         file: Its name, for messages.
         data: Its bytes.
-        text_paths: Fields whose plain scalars are text whatever their characters.
+        text_paths: Fields whose plain scalars are text whatever their characters. An index is written as 0, and
+            stands for every entry of its list.
 
     Raises:
         Malformed: With every problem that can be told at once.
@@ -141,7 +142,8 @@ class _Builder:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
             found = f"broken YAML: {(error.problem or 'nobody can read it').removeprefix('found ')}"
-            self._problems.append(Problem(self._file, line, column, "", found, "well-formed YAML"))
+            hint = "put a value that begins with * in quotes" if "alias" in str(error.context) else ""
+            self._problems.append(Problem(self._file, line, column, "", found, "well-formed YAML", hint))
             raise Malformed(tuple(self._problems)) from None
         if self._problems:
             raise Malformed(tuple(self._problems))
@@ -209,7 +211,7 @@ class _Builder:
 
     def _scalar(self, event: yaml.ScalarEvent, path: Path) -> Value:
         text: str = event.value
-        if event.style or path in self._text_paths:
+        if event.style or tuple(0 if isinstance(part, int) else part for part in path) in self._text_paths:
             return text
         kind = _kind(text)
         if kind == "str":

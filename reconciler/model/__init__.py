@@ -7,8 +7,19 @@ and in UTC; all sizes are bytes.
 
 from __future__ import annotations
 
-from reconciler.model.branch import Change, ChangeRequest, Commit, Decision, ForgeFacts, Person, Review, TreeEntry
+from reconciler.model.branch import (
+    Change,
+    ChangeRequest,
+    Commit,
+    Decision,
+    ForgeFacts,
+    Person,
+    Proposal,
+    Review,
+    TreeEntry,
+)
 from reconciler.model.ci import Artifact, Run
+from reconciler.model.governance import AcceptedPolicy, Rewrite, Soak
 from reconciler.model.ids import BlobId, CommitId, Digest, EnvironmentName, RunId
 from reconciler.model.memory import Action, Attempt, Declared, Health, OperatorHand, Outcome, Status, Sync, Transition
 from reconciler.model.target import Accepted, Drift, DriftKind, Observation, Release
@@ -16,6 +27,7 @@ from reconciler.model.verdict import Gate, GateResult, Verdict
 
 __all__ = [
     "Accepted",
+    "AcceptedPolicy",
     "Action",
     "Artifact",
     "Attempt",
@@ -38,10 +50,13 @@ __all__ = [
     "OperatorHand",
     "Outcome",
     "Person",
+    "Proposal",
     "Release",
     "Review",
+    "Rewrite",
     "Run",
     "RunId",
+    "Soak",
     "Status",
     "Sync",
     "Transition",

@@ -100,6 +100,17 @@ class ChangeRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Proposal:
+    """A pushed branch that asks to be let in. `title` and `body` are for people; the body is Markdown."""
+
+    branch: str
+    base: str
+    """The branch that it is to be merged into."""
+    title: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
 class ForgeFacts:
     """All that the forge can say about one commit. `note` says why there is no request, for people."""
 

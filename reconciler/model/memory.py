@@ -38,6 +38,8 @@ class Action(StrEnum):
     ACCEPT = "accept"
     """The declaration changed, the artifact did not: only the record on the target moves on."""
     DEPLOY = "deploy"
+    ROLLBACK = "rollback"
+    """Back to an artifact of an earlier run that was live here before."""
     REPAIR = "repair"
 
 
@@ -74,6 +76,8 @@ class Attempt:
     approvers: tuple[str, ...] = ()
     gates: tuple[GateResult, ...] = ()
     token: int = 0
+    plan: str = ""
+    """The digest of the plan that was carried out; empty when nothing was planned."""
     finished: datetime | None = None
     outcome: Outcome | None = None
     reason: Reason | None = None

@@ -15,8 +15,11 @@ class Gate(StrEnum):
     HISTORY = "history"
     SCHEMA = "schema"
     APPROVAL = "approval"
+    REVOCATION = "revocation"
     SUSPENSION = "suspension"
     PROVENANCE = "provenance"
+    PROMOTION = "promotion"
+    FREEZE = "freeze"
     CUSTODY = "custody"
     TARGET = "target"
 
@@ -26,6 +29,8 @@ class Verdict(StrEnum):
 
     PASSED = "passed"
     HELD = "held"
+    PENDING = "pending"
+    """Not decided yet, and not by the product: a plan's approval, which the merge will be."""
     NOT_REACHED = "not reached"
 
 

@@ -10,10 +10,12 @@ import pytest
 
 from reconciler.core.approve import Approval, Judge
 from reconciler.core.declare import ApprovalSpec, Reading, read
-from reconciler.core.policy import Evidence, Policy, Step
+from reconciler.core.policy import Evidence, Policy, Step, Version
+from reconciler.core.rules import NO_POLICY, PolicyReading, read_policy
 from reconciler.errors import Reason
 from reconciler.model import (
     Accepted,
+    AcceptedPolicy,
     ChangeRequest,
     CommitId,
     Decision,
@@ -322,3 +324,134 @@ def test_a_request_for_another_commit_proves_nothing() -> None:
 def test_no_facts_are_asked_for_where_nobody_must_approve() -> None:
     it = Judge(EnvironmentName("a"), "none")
     assert not it.asks_for(Step(CommitId("1" * 40), file(1, approval=NONE)))
+
+
+# --- floors, a past without its text, and the policy file ---------------------------------------
+
+
+def stepped(it: Judge, number: int, after: Version | None, *by: Person, floors: tuple[Policy, ...] = ()) -> Step:
+    """One more change for a judge, approved by some people, or by nobody."""
+    step = Step(CommitId(f"{number:040x}"), after, floors=floors)
+    request = ChangeRequest(
+        "#1", "x", CommitId("f" * 40), step.commit, (ENG,), (), tuple(_yes(person) for person in by), None
+    )
+    heads = {CommitId("f" * 40): after.digest if after else None}
+    evidence = Evidence(ForgeFacts(step.commit, (request,) if by else ()), heads, {})
+    it.take(step, evidence if it.asks_for(step) else None)
+    return step
+
+
+def _yes(person: Person) -> Review:
+    return Review(person, CommitId("f" * 40), Decision.APPROVED)
+
+
+def begun(base: Reading, *, unread: bool = False) -> Judge:
+    assert base.declaration
+    it = Judge(EnvironmentName("a"), ApprovalSpec.model_validate({"required": 1}))
+    declared = base.declaration
+    accepted = Accepted(
+        EnvironmentName("a"), CommitId("0" * 40), base.digest, declared.run_id, declared.sha256, "#0", ("rev",), NOW
+    )
+    it.begin_unread(accepted) if unread else it.begin_at(accepted, base)
+    return it
+
+
+TWO_PEOPLE = ApprovalSpec.model_validate({"required": 2})
+
+
+@pytest.mark.parametrize(("by", "passes"), [((REV,), False), ((REV, BOSS), True)], ids=["one person", "two people"])
+@pytest.mark.parametrize("approval", ["{required: 1}", "none"])
+def test_a_floor_counts_whatever_the_file_asks(by: tuple[Person, ...], passes: bool, approval: str) -> None:
+    it = begun(file(1, approval=approval))
+    stepped(it, 1, file(2, approval=approval), *by, floors=(TWO_PEOPLE,))
+    assert (it.word(file(2, approval=approval)).verdict is Verdict.PASSED) == passes
+
+
+def test_a_floor_is_that_of_its_own_step() -> None:
+    it = begun(file(1))
+    stepped(it, 1, file(2), REV)
+    stepped(it, 2, file(3), REV, BOSS, floors=(TWO_PEOPLE,))
+    assert it.word(file(3)).verdict is Verdict.PASSED
+    stepped(it, 3, file(4), REV, floors=(TWO_PEOPLE,))
+    assert it.word(file(4)).verdict is Verdict.HELD
+
+
+def test_a_floor_makes_the_judge_ask_where_the_file_asks_nobody() -> None:
+    it = begun(file(1, approval="none"))
+    assert not it.asks_for(Step(CommitId("1" * 40), file(2, approval="none")))
+    assert it.asks_for(Step(CommitId("1" * 40), file(2, approval="none"), floors=(TWO_PEOPLE,)))
+
+
+def test_all_that_is_asked_of_a_change_is_told_once_each() -> None:
+    it = begun(file(1))
+    one = ApprovalSpec.model_validate({"required": 1})
+    step = Step(CommitId("1" * 40), file(2), floors=(TWO_PEOPLE, one, TWO_PEOPLE))
+    assert it.asked_of(step) == (one, TWO_PEOPLE)
+
+
+def test_of_a_past_without_its_text_only_the_very_bytes_are_let_in() -> None:
+    it = begun(file(1), unread=True)
+    assert it.word(file(1)).verdict is Verdict.PASSED
+    assert it.word(file(2)).verdict is Verdict.HELD
+
+
+def test_on_a_past_without_its_text_a_change_lets_in_what_it_changes_and_no_more() -> None:
+    it = begun(file(1), unread=True)
+    step = Step(CommitId("1" * 40), file(2), from_side=True)
+    assert not it.asks_for(step)
+    it.take(step, None)
+    stepped(it, 2, file(2, path="/srv/b"), REV)
+    word = it.word(file(2, path="/srv/b"))
+    assert word.verdict is Verdict.HELD
+    stepped(it, 3, file(1))
+    assert it.word(file(1)).verdict is Verdict.PASSED
+
+
+def policy(text: str = "") -> PolicyReading:
+    reading = read_policy("environments/policy.yaml", f"version: 1\n{text}".encode())
+    assert reading.document, reading.problems
+    return reading
+
+
+def judged_policy(base: PolicyReading, *changes: tuple[PolicyReading, tuple[Person, ...]]) -> GateResult:
+    it = Judge(EnvironmentName("policy"), ApprovalSpec.model_validate({"required": 1}))
+    it.begin_at(AcceptedPolicy(CommitId("0" * 40), base.digest, "#0", ("rev",), NOW), base)
+    bars = (ApprovalSpec.model_validate({"required": 1}),)
+    for number, (after, by) in enumerate(changes, 1):
+        stepped(it, number, after, *by, floors=bars)
+    return it.word(changes[-1][0] if changes else base)
+
+
+FLOOR = policy("approval: [{required: 2}]\n")
+BANNED = "revoked: [{run_id: 7, reason: bad}]\n"
+
+
+@pytest.mark.parametrize(
+    ("base", "changes", "passes"),
+    [
+        (policy(), [(policy(BANNED), (REV,))], True),
+        (policy(), [(policy(BANNED), ())], False),
+        (policy(), [(policy(BANNED), (ENG,))], False),
+        (FLOOR, [(policy(), (REV,))], False),
+        (FLOOR, [(policy(), (REV, BOSS))], True),
+        (policy(BANNED), [(NO_POLICY, ())], False),
+        (policy(BANNED), [(NO_POLICY, ()), (policy(BANNED), ())], True),
+        (policy(BANNED), [(NO_POLICY, (REV,))], True),
+        (policy(), [(FLOOR, ()), (policy("approval: [{required: 2}]\n" + BANNED), (REV,))], False),
+    ],
+    ids=[
+        "approved",
+        "pushed",
+        "approved by its author",
+        "the floor lowered by one person under a floor of two",
+        "the floor lowered by two people under a floor of two",
+        "removed by a push",
+        "removed and put back by pushes",
+        "removed with an approval",
+        "on top of a floor that was pushed, by one person",
+    ],
+)
+def test_a_policy_file_is_judged_like_a_declaration(
+    base: PolicyReading, changes: list[tuple[PolicyReading, tuple[Person, ...]]], passes: bool
+) -> None:
+    assert (judged_policy(base, *changes).verdict is Verdict.PASSED) == passes

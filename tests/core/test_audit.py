@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from reconciler.core import audit
-from reconciler.core.audit import START, Entry, Fact, Kind, Malformed
+from reconciler.core.audit import START, Checkpoint, Entry, Fact, Kind, Malformed, Signature, Signatures
 from reconciler.errors import Reason
 from reconciler.model import (
+    AcceptedPolicy,
     Action,
     Attempt,
     CommitId,
@@ -29,6 +30,7 @@ from reconciler.model import (
     OperatorHand,
     Outcome,
     Release,
+    Rewrite,
     RunId,
     Verdict,
 )
@@ -51,6 +53,8 @@ ATTEMPT = Attempt(
     gates=GATES,
     token=3,
 )
+POLICY = AcceptedPolicy(CommitId("c" * 40), Digest("d" * 64), "#13", ("7",), NOON)
+REWRITE = Rewrite(CommitId("b" * 40), CommitId("a" * 40), "ops", "a secret was removed", NOON)
 Log = list[bytes]
 
 
@@ -323,8 +327,32 @@ def test_the_format_of_a_line_is_a_contract() -> None:
     assert entry.hash == "eff8643354240fb879f48f39a5cc444e0af7cc27373dc4ef2d7d332564fc572d"
 
 
+def test_a_plan_is_on_the_line_when_there_was_one_and_no_line_without_one_changes() -> None:
+    bare, planned = chain(intent(1))[0], audit.seal(replace(intent(1), plan="d" * 64), START)
+    assert b"plan" not in audit.line(bare)
+    assert b',"plan":"%(plan)s","prev":' % {b"plan": b"d" * 64} in audit.line(planned)
+    assert planned.hash != bare.hash
+    assert audit.attempted(Kind.INTENT, replace(ATTEMPT, plan="e" * 64), NOON).plan == "e" * 64
+
+
+def test_a_policy_that_came_in_force_is_an_entry_of_no_attempt() -> None:
+    fact = audit.policy_accepted(POLICY, NOON)
+    assert (fact.kind, fact.environment, fact.action, fact.attempt) == ("policy", "policy", "accept", None)
+    assert (fact.commit, fact.sha256, fact.request, fact.approvers) == ("c" * 40, "d" * 64, "#13", ("7",))
+    assert audit.verify(export(chain(intent(1), fact, outcome(1)))).intact
+
+
+def test_an_accepted_rewrite_says_who_took_which_tip_instead_of_which_and_why() -> None:
+    fact = audit.rewrite_accepted(REWRITE)
+    assert (fact.kind, fact.environment, fact.action, fact.by) == ("operator", "", "accept-rewrite", "ops")
+    assert (fact.commit, fact.message) == ("b" * 40, f"instead of {'a' * 40}: a secret was removed")
+    assert audit.verify(export(chain(fact))).intact
+
+
 def test_a_line_comes_back_as_the_entry_it_was_made_of() -> None:
-    for entry in chain(intent(1), outcome(1), refused(2), operator(2)):
+    rules = (audit.policy_accepted(POLICY, NOON), audit.rewrite_accepted(REWRITE))
+    planned = replace(intent(3), plan="d" * 64)
+    for entry in chain(intent(1), outcome(1), refused(2), operator(2), planned, *rules):
         assert audit.parse(audit.line(entry)) == entry
 
 
@@ -346,6 +374,7 @@ def test_a_line_comes_back_as_the_entry_it_was_made_of() -> None:
         pytest.param(LINE.replace(b'"seq":1', b'"seq":true'), "seq", id="true where 1 must be"),
         pytest.param(LINE.replace(b'"seq":1', b'"seq":' + b"9" * 5_000), "not JSON", id="an endless number"),
         pytest.param(LINE.replace(b'"token":3', b'"token":NaN'), "token", id="not a number"),
+        pytest.param(with_field(plan=""), "plan: something else", id="a plan that is none"),
         pytest.param(with_field(seq=-1), "seq", id="a negative number"),
         pytest.param(with_field(run_id=2**63), "run_id", id="a number above 63 bits"),
         pytest.param(with_field(v=2), "version", id="another version"),
@@ -399,3 +428,111 @@ def test_no_attempt_is_so_large_that_it_can_not_be_recorded() -> None:
     assert entry.approvers[-1] == "... and 900 more"
     assert entry.gates[0].evidence == ("... left out: too long",)
     assert entry.message.endswith("...")
+
+
+# --- checkpoints ----------------------------------------------------------------------------------
+
+THREE = chain(intent(1), outcome(1), refused(2))
+
+
+def checkpoint(entry: Entry, signature: str = "good") -> Checkpoint:
+    return Checkpoint(entry.seq, entry.hash, NOON, signature)
+
+
+def trusting(found: Checkpoint) -> Signature:
+    """Stands for the tool that checks signatures: `good` is one."""
+    return Signature("SHA256:k", "" if found.signature == "good" else "is not signed by anybody")
+
+
+def signed_log(*checkpoints: Checkpoint, last: bool = True) -> Log:
+    log = export(THREE)
+    for made in sorted(checkpoints, key=lambda made: -made.entries):
+        log.insert(made.entries, audit.checkpoint_line(made))
+    return [*log, audit.checkpoint_line(checkpoint(THREE[2]))] if last else log
+
+
+def what(log: Log, signatures: Signatures | None = trusting, anchors: tuple[Checkpoint, ...] = ()) -> str:
+    return " / ".join(problem.what for problem in audit.verify(log, signatures, anchors).problems)
+
+
+def test_what_is_signed_is_a_contract() -> None:
+    assert audit.NAMESPACE == "reconciler-audit@v1"
+    assert audit.statement(3, "a" * 64, NOON) == (
+        b'{"at":"2026-03-01T12:00:00.000000Z","domain":"reconciler audit checkpoint","entries":3,'
+        b'"head":"%(head)s","v":1}\n' % {b"head": b"a" * 64}
+    )
+    assert audit.checkpoint_line(Checkpoint(3, "a" * 64, NOON, "x\n")) == (
+        b'{"at":"2026-03-01T12:00:00.000000Z","entries":3,"head":"%(head)s","kind":"checkpoint",'
+        b'"signature":"x\\n","v":1}\n' % {b"head": b"a" * 64}
+    )
+
+
+def test_a_signed_export_says_up_to_where_by_which_key_and_when() -> None:
+    found = audit.verify(signed_log(checkpoint(THREE[0])), trusting, (checkpoint(THREE[1]),))
+    assert (found.problems, found.entries, found.checkpoints) == ((), 3, 2)
+    assert found.signed == audit.Signed(3, NOON, "SHA256:k")
+    assert found.anchored == checkpoint(THREE[1])
+
+
+def test_without_a_key_checkpoints_are_held_against_the_chain_and_nothing_is_called_signed() -> None:
+    found = audit.verify(signed_log(checkpoint(THREE[0])))
+    assert (found.intact, found.checkpoints, found.signed) == (True, 2, None)
+    assert not audit.verify(signed_log(replace(checkpoint(THREE[0]), head="f" * 64))).intact
+
+
+@pytest.mark.parametrize(
+    ("log", "found"),
+    [
+        pytest.param(export(THREE), "not signed: no good signature", id="no checkpoint"),
+        pytest.param(
+            signed_log(checkpoint(THREE[1]), last=False), "signed up to entry 2 of 3", id="a checkpoint before the end"
+        ),
+        pytest.param(signed_log(checkpoint(THREE[0], "bad")), "over 1 entry is not signed by anybody", id="one is bad"),
+        pytest.param(
+            [*export(THREE), audit.checkpoint_line(checkpoint(THREE[1]))], "speaks of 2 entries", id="one out of place"
+        ),
+        pytest.param(
+            [*signed_log()[:-1], audit.checkpoint_line(replace(checkpoint(THREE[2]), head="f" * 64))],
+            "speaks of 3 entries up to ffffffffffff",
+            id="one of another chain",
+        ),
+        pytest.param([*signed_log(), signed_log()[-1]], "a line behind the end / a checkpoint that", id="one twice"),
+        pytest.param([*signed_log(), audit.line(THREE[2])], "a line behind the end", id="an entry behind the last one"),
+        pytest.param(
+            [*signed_log()[:-1], signed_log()[-1].replace(b":", b": ", 1)], "canonical", id="another spelling"
+        ),
+        pytest.param([*signed_log()[:-1], signed_log()[-1].replace(b'"v":1', b'"v":2')], "version 1", id="version 2"),
+    ],
+)
+def test_with_a_key_an_export_is_refused_for(log: Log, found: str) -> None:
+    for part in found.split(" / "):
+        assert part in what(log)
+
+
+def test_an_export_without_entries_can_be_signed() -> None:
+    log = [*export([]), audit.checkpoint_line(Checkpoint(0, START.hash, NOON, "good"))]
+    assert audit.verify(log, trusting).signed == audit.Signed(0, NOON, "SHA256:k")
+    assert "not signed" in what(export([]))
+
+
+@pytest.mark.parametrize(
+    ("anchors", "found"),
+    [
+        pytest.param((Checkpoint(5, "f" * 64, NOON, "good"),), "the anchor knows of 5 entries, here are 3", id="cut"),
+        pytest.param(
+            (checkpoint(THREE[2]), replace(checkpoint(THREE[1]), head="f" * 64)), "entry 2 is not the one", id="another"
+        ),
+        pytest.param(
+            (checkpoint(THREE[1]), replace(checkpoint(THREE[1]), head="f" * 64)), "entry 2 is not the one", id="two"
+        ),
+        pytest.param((checkpoint(THREE[2], "bad"),), "the anchored checkpoint over 3 entries is not", id="not signed"),
+    ],
+)
+def test_an_anchor_that_knows_better(anchors: tuple[Checkpoint, ...], found: str) -> None:
+    assert found in what(signed_log(), anchors=anchors)
+
+
+def test_an_anchored_entry_that_was_dropped_is_named() -> None:
+    assert "entry 2, which was anchored, is missing" in what(
+        [export(THREE)[0], *export(THREE)[2:]], None, (checkpoint(THREE[1]),)
+    )

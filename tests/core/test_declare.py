@@ -216,6 +216,8 @@ def test_target_path_is_a_normal_absolute_path(path: str) -> None:
         "approval: {required: 0}",
         "approval: {required: 21}",
         "approval: {from: []}",
+        "approval: {from: }",
+        "approval:",
         "approval: {required: true}",
         "approval: None",
         "approval: {}x",
@@ -227,7 +229,7 @@ def test_rules_that_say_nothing_or_too_much_are_refused(line: str) -> None:
     assert problems(GOOD + line + "\n")
 
 
-@pytest.mark.parametrize("key", ["promote", "activate", "health", "config", "secrets", "rollback"])
+@pytest.mark.parametrize("key", ["activate", "health", "config", "secrets", "rollback"])
 def test_a_key_of_a_later_version_is_refused_as_such(key: str) -> None:
     (problem,) = problems(GOOD + f"{key}: {{}}\n")
     assert problem.startswith(f"environments/staging.yaml:10:1: found the key {key!r}; wanted one of version, ")
@@ -303,3 +305,79 @@ def test_a_file_whose_name_can_not_be_an_environment_is_a_problem(path: str) -> 
 def test_the_committed_schema_is_current() -> None:
     committed = Path(__file__).parents[2] / "environments" / "environment.schema.json"
     assert json.loads(committed.read_text()) == json_schema()
+
+
+# --- promote, and what decides what runs --------------------------------------------------------
+
+
+def test_a_promotion_names_where_the_same_artifact_must_have_run() -> None:
+    assert declared(GOOD).promote is None
+    promote = declared(GOOD + "promote: {after: [dev, shop/qa], soak: 1h30m}\n").promote
+    assert promote is not None
+    assert (promote.after, promote.soak_seconds) == (("dev", "shop/qa"), 5_400)
+    promote = declared(GOOD + "promote: {after: [dev]}\n").promote
+    assert promote is not None
+    assert promote.soak_seconds == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("promote:", "10:9: promote: found an empty value; wanted a mapping: where the same artifact must be live"),
+        ("promote: {}", "10:1: promote.after: found nothing; wanted a list of 1 to 20 environments, each once, where"),
+        ("promote: {after: dev}", "10:18: promote.after: found the text 'dev'; wanted a list of 1 to 20 environments"),
+        ("promote: {after: []}", "10:18: promote.after: found an empty list; wanted a list of 1 to 20 environments"),
+        ("promote: {after: [Dev]}", "10:18: promote.after: found the name 'Dev'; wanted the name of an environment, "),
+        ("promote: {after: [12]}", "10:19: promote.after[0]: found 12; wanted a list of 1 to 20 environments"),
+        ("promote: {after: [dev, qa, dev]}", "10:18: promote.after: found dev more than once; wanted each environment"),
+        (
+            f"promote: {{after: {[f'e{n}' for n in range(21)]}}}",
+            "10:18: promote.after: found a list of 21 entries; want",
+        ),
+        (
+            "promote: {after: [dev], soak: 30}",
+            "10:31: promote.soak: found 30; wanted for how long it must have been so",
+        ),
+        ("promote: {after: [dev], soak: 30min}", "10:31: promote.soak: found the text '30min'; wanted for how long"),
+        ("promote: {after: [dev], soak: -1s}", "10:31: promote.soak: found the text '-1s'; wanted for how long"),
+        ("promote: {after: [dev], soak: 366d}", "10:31: promote.soak: found the text '366d'; wanted for how long"),
+        (
+            "promote: {after: [dev], soka: 1h}",
+            "10:25: promote: found the unknown key 'soka'; wanted one of after, soak",
+        ),
+    ],
+)
+def test_a_promotion_that_can_not_be_meant_is_refused(line: str, told: str) -> None:
+    (problem,) = problems(GOOD + line + "\n")
+    assert problem.startswith(f"environments/staging.yaml:{told}")
+
+
+def test_the_leaves_of_a_declaration_are_told_by_dotted_path() -> None:
+    leaves = declared(GOOD + "promote: {after: [dev], soak: 1h}\napproval: {from: [a, b]}\n").leaves()
+    assert leaves["artifact.run_id"] == 17243512345
+    assert (leaves["promote.after"], leaves["promote.soak"], leaves["approval.from"]) == (("dev",), "1h", ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        pytest.param(edited("17243512345", "5"), True, id="another run"),
+        pytest.param(edited(SHA, "0" * 64), True, id="other bytes, which are compared for themselves"),
+        pytest.param(edited("name: shop", "name: shop\n  source: ci"), True, id="where it came from"),
+        pytest.param(GOOD + "approval: none\n", True, id="who lets it in"),
+        pytest.param(GOOD + "promote: {after: [dev]}\n", True, id="where it must have run"),
+        pytest.param(GOOD + "suspend: true\n", True, id="left alone"),
+        pytest.param(edited("/srv/shop/staging", "/srv/x"), False, id="another place"),
+        pytest.param(edited("name: shop", "name: other"), False, id="another artifact"),
+        pytest.param(edited("name: shop", "name: shop\n  unpack: inner"), False, id="another way to unpack"),
+    ],
+)
+def test_what_runs_is_decided_by_all_but_how_it_came_there(text: str, same: bool) -> None:
+    assert (declared(text).runtime == declared(GOOD).runtime) == same
+
+
+def test_a_reading_and_a_declaration_answer_as_those_of_a_policy_do() -> None:
+    reading = read("x.yaml", GOOD.encode())
+    declaration = declared(GOOD)
+    assert reading.document == declaration
+    assert (declaration.bars, declaration.place) == ((declaration.approval,), "/srv/shop/staging")

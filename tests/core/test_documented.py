@@ -12,11 +12,12 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from reconciler.bounds import Bounds
-from reconciler.core.declare import ApprovalSpec, ArtifactSpec, Declaration, DirectoryTarget, read
+from reconciler.core.declare import ApprovalSpec, ArtifactSpec, Declaration, DirectoryTarget, PromoteSpec, read
+from reconciler.core.policyfile import FloorSpec, FreezeSpec, PolicyDocument, RevokedSpec, read_policy
 from reconciler.core.provenance import Provenance
 from reconciler.errors import Reason
 from reconciler.forges.signed_merge import SignedMergeOptions
-from reconciler.settings import RepositorySettings, Settings
+from reconciler.settings import AuditSettings, RepositorySettings, Settings
 from reconciler.sources import directory as directory_source
 from reconciler.sources import http
 from reconciler.targets import directory as directory_target
@@ -27,6 +28,7 @@ _ROW = re.compile(r"^\| `([^`]+)` \| (.*?) \| (.*?) \|$", re.MULTILINE)
 SECTIONS: dict[str, tuple[str, str, type[BaseModel]]] = {
     "settings": ("settings.md", "", Settings),
     "repository": ("settings.md", "repository.", RepositorySettings),
+    "audit": ("settings.md", "audit.", AuditSettings),
     "bounds": ("settings.md", "bounds.", Bounds),
     "forge signed_merge": ("settings.md", "forge.", SignedMergeOptions),
     "source directory": ("settings.md", "sources.<name>.", directory_source.Options),
@@ -36,14 +38,20 @@ SECTIONS: dict[str, tuple[str, str, type[BaseModel]]] = {
     "environment": ("environments.md", "", Declaration),
     "artifact": ("environments.md", "artifact.", ArtifactSpec),
     "approval": ("environments.md", "approval.", ApprovalSpec),
+    "promote": ("environments.md", "promote.", PromoteSpec),
     "target": ("environments.md", "target.", DirectoryTarget),
+    "floors": ("settings.md", "floors[].", FloorSpec),
+    "policy": ("policy.md", "", PolicyDocument),
+    "policy floors": ("policy.md", "approval[].", FloorSpec),
+    "freezes": ("policy.md", "freeze[].", FreezeSpec),
+    "revocations": ("policy.md", "revoked[].", RevokedSpec),
 }
 
 IN_WORDS = {
-    "state": "`~/.local/state/reconciler`",
-    "new_environments": "`{required: 1}`",
-    "approval": "`{required: 1}`",
-    "artifact.source": "the only one",
+    ("settings.md", "state"): "`~/.local/state/reconciler`",
+    ("settings.md", "new_environments"): "`{required: 1}`",
+    ("environments.md", "approval"): "`{required: 1}`",
+    ("environments.md", "artifact.source"): "the only one",
 }
 """Defaults that depend on where the program runs, or that are written as YAML."""
 
@@ -85,11 +93,11 @@ def test_each_key_is_in_the_table_with_its_default_and_a_meaning(
     for name, info in model.model_fields.items():
         key = section + (info.alias or name)
         assert key in found, f"{key} is not in docs/{page}"
-        assert found[key][0] == IN_WORDS.get(key, default(info)), key
+        assert found[key][0] == IN_WORDS.get((page, key), default(info)), key
         assert found[key][1].strip(), f"{key} has no meaning in docs/{page}"
 
 
-@pytest.mark.parametrize("page", ["settings.md", "environments.md"])
+@pytest.mark.parametrize("page", ["settings.md", "environments.md", "policy.md"])
 def test_no_row_is_about_a_key_that_is_gone(page: str) -> None:
     known = {
         section + (info.alias or name)
@@ -100,11 +108,16 @@ def test_no_row_is_about_a_key_that_is_gone(page: str) -> None:
     assert set(rows(page)) - known <= {"forge.type", "sources.<name>.type", "sources.<name>.provenance"}
 
 
-@pytest.mark.parametrize("number", [0, 1], ids=["with a gate", "without a gate"])
+@pytest.mark.parametrize("number", [-2, -1], ids=["with a gate", "without a gate"])
 def test_the_examples_of_environments_are_valid(number: int) -> None:
     text = (DOCS / "environments.md").read_text()
     examples = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     assert read("example.yaml", examples[number].encode()).problems == ()
+
+
+def test_the_example_of_a_policy_is_valid() -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", (DOCS / "policy.md").read_text(), re.DOTALL)
+    assert read_policy("policy.yaml", example.encode()).problems == ()
 
 
 def test_the_example_of_settings_has_only_keys_that_exist() -> None:

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from reconciler.core.approve import Approval
-from reconciler.core.plan import decide
+from reconciler.core.plan import Plan, Proposed, decide, plan_digest
 from reconciler.core.schedule import DueQueue, retry_delay
-from reconciler.model import Accepted, Action, Digest, Drift, DriftKind, EnvironmentName, Observation, Release, RunId
+from reconciler.errors import Reason
+from reconciler.model import (
+    Accepted,
+    Action,
+    CommitId,
+    Digest,
+    Drift,
+    DriftKind,
+    EnvironmentName,
+    Gate,
+    GateResult,
+    Observation,
+    Release,
+    RunId,
+    Verdict,
+)
 from tests.factories import NOON, approval, sha256
 
 WANTED = approval(b"new")
@@ -44,7 +62,81 @@ def accepted(of: Approval, declaration: str | None = None) -> Accepted:
     ],
 )
 def test_one_action_is_due(observed: Observation, action: Action) -> None:
-    assert decide(WANTED, observed) is action
+    assert decide(WANTED, observed, never) is action
+
+
+def never(run_id: RunId, sha256: Digest) -> bool:
+    """Nothing was ever live."""
+    return False
+
+
+@pytest.mark.parametrize(
+    ("live", "was_live", "action"),
+    [
+        pytest.param(102, True, Action.ROLLBACK, id="an earlier run that was live here: back"),
+        pytest.param(102, False, Action.DEPLOY, id="an earlier run that never was: a promotion"),
+        pytest.param(100, True, Action.DEPLOY, id="a later run that was live here: a promotion once more"),
+        pytest.param(None, True, Action.DEPLOY, id="nothing is live: there is nothing to go back from"),
+    ],
+)
+def test_back_is_only_to_an_earlier_run_that_was_live_here(live: int | None, was_live: bool, action: Action) -> None:
+    release = Release(f"{live}-x", RunId(live), sha256(b"other")) if live else None
+    asked: list[tuple[RunId, Digest]] = []
+
+    def known(run_id: RunId, digest: Digest) -> bool:
+        asked.append((run_id, digest))
+        return was_live
+
+    assert decide(WANTED, Observation(release, None), known) is action
+    assert set(asked) <= {(WANTED.run_id, WANTED.sha256)}
+
+
+PLAN = Plan(
+    EnvironmentName("staging"),
+    Action.DEPLOY,
+    CommitId("c" * 40),
+    Proposed(WANTED.declaration, WANTED.run_id, WANTED.sha256),
+    LIVE,
+    "/srv/staging",
+    (),
+)
+
+
+def test_a_digest_is_of_the_act_and_not_of_the_moment() -> None:
+    held = GateResult(Gate.FREEZE, Verdict.HELD, Reason.FROZEN, "closed")
+    for same in (
+        replace(PLAN, commit=CommitId("d" * 40)),
+        replace(PLAN, gates=(held,)),
+        replace(PLAN, wanted=replace(WANTED, judged_at=NOON + timedelta(days=1), request="#2", approvers=())),
+    ):
+        assert same.digest == PLAN.digest
+    assert PLAN.digest == plan_digest(PLAN.environment, PLAN.action, WANTED, LIVE, PLAN.target)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(PLAN, environment=EnvironmentName("prod")),
+        replace(PLAN, action=Action.ROLLBACK),
+        replace(PLAN, before=None),
+        replace(PLAN, before=replace(LIVE, id="101-x.2")),
+        replace(PLAN, target="/srv/other"),
+        replace(PLAN, wanted=Proposed(Digest("e" * 64), WANTED.run_id, WANTED.sha256)),
+        replace(PLAN, wanted=Proposed(WANTED.declaration, RunId(7), WANTED.sha256)),
+        replace(PLAN, wanted=Proposed(WANTED.declaration, WANTED.run_id, sha256(b"else"))),
+    ],
+    ids=["environment", "action", "nothing live", "live again", "place", "declaration", "run", "content"],
+)
+def test_another_act_has_another_digest(other: Plan) -> None:
+    assert other.digest != PLAN.digest
+
+
+def test_a_plan_tells_the_first_gate_that_holds() -> None:
+    passed = GateResult(Gate.HISTORY, Verdict.PASSED)
+    soaking = GateResult(Gate.PROMOTION, Verdict.HELD, Reason.SOAKING)
+    frozen = GateResult(Gate.FREEZE, Verdict.HELD, Reason.FROZEN)
+    assert replace(PLAN, gates=(passed, soaking, frozen)).held is soaking
+    assert replace(PLAN, gates=(passed, GateResult(Gate.APPROVAL, Verdict.PENDING))).held is None
 
 
 def test_retries_wait_longer_each_time_and_never_longer_than_a_poll() -> None:

@@ -1,17 +1,19 @@
 """A whole export against itself: is any entry edited, missing, added, repeated or out of place?
 
 The file is enough; no store, no key, no network. It is read once, line by line. What can't be told from it: whether
-somebody who may rewrite the whole file computed every hash anew. For that, compare the head with one that was
-kept elsewhere.
+somebody who may rewrite the whole file computed every hash anew, which the signatures of its checkpoints tell, and
+whether the end was cut together with what was signed there, which an anchor tells: a checkpoint kept elsewhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO
 
+from reconciler.core.audit.checkpoint import CHECKPOINT, Checkpoint, Signatures
+from reconciler.core.audit.checkpoint import of_object as checkpoint_of
 from reconciler.core.audit.entry import MAX_LINE, START, VERSION, Entry, Head, Kind, digest, of_object, read_object
 from reconciler.core.strictjson import Malformed, Shape, canonical, hex64, record, text, whole
 
@@ -31,6 +33,15 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Signed:
+    """A good signature: by the key with the fingerprint `key`, which said at `at` that there were `entries` entries."""
+
+    entries: int
+    at: datetime
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Verification:
     """What an export proves. `notes` are worth a look and no breach: a clock that jumped, an open intent."""
 
@@ -38,6 +49,12 @@ class Verification:
     head: str
     problems: tuple[Problem, ...]
     notes: tuple[Problem, ...]
+    checkpoints: int = 0
+    """How many are in the export, good or not."""
+    signed: Signed | None = None
+    """The last good signature. None when none was good, or nobody gave a key to check them with."""
+    anchored: Checkpoint | None = None
+    """The longest reaching anchor whose entry is in the export. None when none is, or nobody gave one."""
 
     @property
     def intact(self) -> bool:
@@ -61,24 +78,46 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
         yield piece
 
 
-def verify(export: Iterable[bytes]) -> Verification:
-    """Judge an export's lines, each with its newline. Never raises for what they hold."""
-    judge = _Judge()
+def verify(
+    export: Iterable[bytes], signatures: Signatures | None = None, anchors: Collection[Checkpoint] = ()
+) -> Verification:
+    """Judge an export's lines, each with its newline. Never raises for what they hold.
+
+    Args:
+        export: The lines.
+        signatures: Checks checkpoints. When given, each must be good, and one must reach to the last entry.
+        anchors: Checkpoints from elsewhere. Each must speak of an entry that is in the export.
+    """
+    judge = _Judge(signatures)
+    for anchor in anchors:
+        if anchor.entries:
+            judge.anchors.setdefault(anchor.entries, []).append(anchor)
+    if signatures and anchors:
+        judge.check_signature(max(anchors, key=lambda anchor: anchor.entries), "the anchored checkpoint")
     for data in export:
         judge.take(data)
-    judge.close()
-    return Verification(judge.entries, judge.head.hash, tuple(judge.problems), tuple(judge.notes))
+    return judge.close()
 
 
 @dataclass(slots=True)
 class _Judge:
     """What is known after some lines. `sound` is False behind a line that gave no entry to chain on."""
 
+    signatures: Signatures | None
+    anchors: dict[int, list[Checkpoint]] = field(default_factory=dict)
+    """By the entry that they speak of, and which was not met yet."""
     line: int = 0
     entries: int = 0
     head: Head = START
     sound: bool = True
     ended: bool = False
+    sealed: bool = False
+    """Whether a checkpoint came behind the end line: then nothing may."""
+    checkpoints: int = 0
+    checkpoint: Checkpoint | None = None
+    """The last one."""
+    signed: Signed | None = None
+    anchored: Checkpoint | None = None
     at: datetime | None = None
     attempt: int = 0
     """The largest attempt id so far."""
@@ -89,25 +128,76 @@ class _Judge:
     def take(self, data: bytes) -> None:
         """Judge the next line."""
         self.line += 1
-        if self.ended:
-            self._problem("a line behind the end of the export")
         try:
-            document = read_object(data)
-            if document.get("kind") == _END:
-                self._end(data, document)
-            else:
-                self._entry(of_object(document, data))
+            self._take(read_object(data), data)
         except Malformed as malformed:
             self._problem(str(malformed))
             self.sound = False
 
-    def close(self) -> None:
-        """Judge what is missing at the end."""
+    def _take(self, document: dict[str, object], data: bytes) -> None:
+        kind = document.get("kind")
+        if self.ended and (self.sealed or kind != CHECKPOINT):
+            self._problem("a line behind the end of the export")
+        if kind == CHECKPOINT:
+            self._checkpoint(checkpoint_of(document, data))
+        elif kind == _END:
+            self._end(data, document)
+        else:
+            self._entry(of_object(document, data))
+
+    def close(self) -> Verification:
+        """Judge what is missing at the end, and say what was found."""
         if not self.ended:
             self._problem("the export has no end line: entries may have been cut off")
         for attempt, entry in self.open.items():
             note = f"attempt {attempt} of {entry.environment!a} (entry {entry.seq}) has no outcome yet"
             self._add(self.notes, note)
+        self._close_signatures()
+        self._close_anchors()
+        problems, notes = tuple(self.problems), tuple(self.notes)
+        found = (self.checkpoints, self.signed, self.anchored)
+        return Verification(self.entries, self.head.hash, problems, notes, *found)
+
+    def check_signature(self, checkpoint: Checkpoint, what: str) -> Signed | None:
+        """See whether a checkpoint's signature is good, where somebody gave a key to see it with."""
+        found = self.signatures(checkpoint) if self.signatures else None
+        if found and found.fault:
+            self._problem(f"{what} over {_entries(checkpoint.entries)} {found.fault}")
+        return Signed(checkpoint.entries, checkpoint.at, found.key) if found and not found.fault else None
+
+    def _checkpoint(self, found: Checkpoint) -> None:
+        self.checkpoints, self.sealed = self.checkpoints + 1, self.ended
+        if found == self.checkpoint:
+            self._problem("a checkpoint that stands twice")
+        elif (found.entries, found.head) != (self.head.seq, self.head.hash):
+            self._problem(
+                f"the checkpoint speaks of {found.entries} entries up to {found.head[:12]}, "
+                f"here are {self.head.seq} up to {self.head.hash[:12]}"
+            )
+        else:
+            self.signed = self.check_signature(found, "the checkpoint") or self.signed
+        self.checkpoint = found
+
+    def _close_signatures(self) -> None:
+        if self.signatures is None or (self.signed and self.signed.entries == self.entries):
+            return
+        upto = f"signed up to entry {self.signed.entries} of {self.entries}" if self.signed else "no good signature"
+        self._problem(f"the end is not signed: {upto}")
+
+    def _anchor(self, entry: Entry) -> None:
+        for anchor in self.anchors.pop(entry.seq, ()):
+            if anchor.head == entry.hash:
+                self.anchored = anchor
+            else:
+                self._problem(f"entry {entry.seq} is not the one that was anchored, which had the hash {anchor.head}")
+
+    def _close_anchors(self) -> None:
+        last = max(self.anchors, default=0)
+        if last > self.head.seq:
+            self._problem(f"the end was cut: the anchor knows of {_entries(last)}, here are {self.entries}")
+        for seq in sorted(self.anchors):
+            if seq <= self.head.seq:
+                self._problem(f"entry {seq}, which was anchored, is missing")
 
     def _entry(self, entry: Entry) -> None:
         self.entries += 1
@@ -121,10 +211,11 @@ class _Judge:
             back = (self.at - entry.at).total_seconds()
             self._add(self.notes, f"entry {entry.seq} was written {back:g} s before the one before it, by its clock")
         self._attempt(entry)
+        self._anchor(entry)
         self.head, self.sound, self.at = entry.head, True, entry.at
 
     def _attempt(self, entry: Entry) -> None:
-        if entry.kind is Kind.OPERATOR:
+        if entry.kind in (Kind.OPERATOR, Kind.POLICY):
             return
         if entry.attempt is None:
             self._problem(f"entry {entry.seq} belongs to no attempt")
@@ -162,3 +253,7 @@ class _Judge:
             findings.append(Problem(self.line, what))
         elif len(findings) == MAX_FINDINGS:
             findings.append(Problem(self.line, "and more, not listed"))
+
+
+def _entries(count: int) -> str:
+    return "1 entry" if count == 1 else f"{count} entries"

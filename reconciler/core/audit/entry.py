@@ -30,7 +30,17 @@ from reconciler.core.strictjson import (
     time_text,
     whole,
 )
-from reconciler.model import Attempt, CommitId, Digest, EnvironmentName, GateResult, OperatorHand, RunId
+from reconciler.model import (
+    AcceptedPolicy,
+    Attempt,
+    CommitId,
+    Digest,
+    EnvironmentName,
+    GateResult,
+    OperatorHand,
+    Rewrite,
+    RunId,
+)
 
 VERSION = 1
 MAX_LINE = 1024 * 1024
@@ -43,6 +53,10 @@ MAX_ITEMS = 100
 """Approvers of one entry, and pieces of evidence of one gate."""
 
 
+POLICY = EnvironmentName("policy")
+"""What an entry about the policy names in place of an environment, whose name this can't be."""
+
+
 class Kind(StrEnum):
     """What an entry says."""
 
@@ -53,7 +67,9 @@ class Kind(StrEnum):
     REFUSED = "refused"
     """The gates let nothing begin."""
     OPERATOR = "operator"
-    """An operator's hand: suspend, resume, retry."""
+    """An operator's hand: suspend, resume, retry, accept-rewrite."""
+    POLICY = "policy"
+    """A policy file came in force."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +92,7 @@ class Fact:
     environment: EnvironmentName
     action: str
     attempt: int | None = None
-    """Links an intent with its outcome; larger than that of every attempt before. None for an operator's entry."""
+    """Links an intent with its outcome; larger than that of every attempt before. None for what is no attempt."""
     commit: CommitId | None = None
     run_id: RunId | None = None
     sha256: Digest | None = None
@@ -91,6 +107,8 @@ class Fact:
     message: str = ""
     by: str = ""
     """Who the operator was."""
+    plan: str = ""
+    """SHA-256 of the plan that was carried out. When empty, it is not on the line: older lines keep their hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +156,7 @@ def attempted(kind: Kind, attempt: Attempt, at: datetime) -> Fact:
         outcome=attempt.outcome,
         reason=attempt.reason,
         message=_clip(attempt.message, MAX_TEXT),
+        plan=attempt.plan,
     )
 
 
@@ -150,6 +169,33 @@ def operated(environment: EnvironmentName, hand: OperatorHand, what: str, at: da
         action=what,
         message=_clip(hand.reason, MAX_TEXT),
         by=_clip(hand.by, MAX_NAME),
+    )
+
+
+def policy_accepted(policy: AcceptedPolicy, at: datetime) -> Fact:
+    """A policy file came in force; `sha256` is the one of its bytes."""
+    return Fact(
+        at=at,
+        kind=Kind.POLICY,
+        environment=POLICY,
+        action="accept",
+        commit=policy.commit,
+        sha256=policy.digest,
+        request=_clip(policy.request, MAX_TEXT),
+        approvers=_few(policy.approvers, MAX_NAME),
+    )
+
+
+def rewrite_accepted(rewrite: Rewrite) -> Fact:
+    """An operator's word that a rewritten branch is followed; it concerns every environment, and names none."""
+    return Fact(
+        at=rewrite.at,
+        kind=Kind.OPERATOR,
+        environment=EnvironmentName(""),
+        action="accept-rewrite",
+        commit=rewrite.tip,
+        message=_clip(f"instead of {rewrite.instead_of}: {rewrite.reason}", MAX_TEXT),
+        by=_clip(rewrite.by, MAX_NAME),
     )
 
 
@@ -180,7 +226,7 @@ def of_object(document: dict[str, object], data: bytes) -> Entry:
     """The entry that `read_object` found on the line `data`; raises as `parse` does."""
     if document.get("v") != VERSION:
         raise Malformed(f"not version {VERSION} of the format")
-    values: dict[str, Any] = record(document, _ENTRY)
+    values: dict[str, Any] = record(document, _PLANNED if "plan" in document else _ENTRY)
     del values["v"]
     entry = Entry(**values)
     if line(entry) != data:
@@ -218,7 +264,7 @@ def _sealed(fact: Fact, gates: tuple[GateRecord, ...], after: Head) -> Entry:
 
 
 def _document(entry: Entry) -> dict[str, object]:
-    document = {name: getattr(entry, name) for name in _FIELDS}
+    document = {name: getattr(entry, name) for name in _FIELDS if name != "plan" or entry.plan}
     gates = [{name: getattr(gate, name) for name in _GATE} for gate in entry.gates]
     return document | {"at": time_text(entry.at), "gates": gates, "v": VERSION}
 
@@ -285,4 +331,5 @@ _ENTRY: dict[str, Shape] = {
     "prev": hex64,
     "hash": hex64,
 }
+_PLANNED = _ENTRY | {"plan": hex64}
 _FIELDS = tuple(item.name for item in fields(Entry))

@@ -1,0 +1,328 @@
+"""What a merge would do, as it is shown to people: one environment after the other, and all of it under one digest.
+
+The judgement is a `Plan`; here it gets the words around it. Nothing is judged again, and how it is printed is left
+to the command line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from reconciler.core import durations
+from reconciler.core.contents import Changes
+from reconciler.core.plan import INSTALLS, Plan
+from reconciler.core.strictjson import canonical
+from reconciler.model import Action, CommitId, Declared, EnvironmentName, Gate, GateResult, Release, Verdict
+
+VERSION = 1
+"""Of what a whole plan's digest is made over."""
+PINS = frozenset({"artifact.run_id", "artifact.sha256"})
+"""The two lines that a promotion changes; shown as such, and not among the settings."""
+ABSENT = "-"
+"""A setting that a declaration does not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One field of a declaration that the merge changes, beside the two lines of a promotion."""
+
+    path: str
+    before: str
+    after: str
+    loosens: bool = False
+    """Whether it lowers a bar: less is asked of later changes, or of what comes here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One commit that a run was built from, or that lies between two runs."""
+
+    id: CommitId
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commits:
+    """What the two runs were built from. None: CI does not say any more."""
+
+    before: str | None
+    after: str | None
+    subjects: tuple[Subject, ...] = ()
+    """Those between, newest first; empty when the repository does not hold both."""
+    more: bool = False
+    """Whether there are further ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The artifact's files against those of what is live now."""
+
+    changes: Changes | None = None
+    unknown: str = ""
+    """Why they can't be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentPlan:
+    """What the merge would do to one environment."""
+
+    environment: EnvironmentName
+    file: str
+    was: Declared | None
+    """Declared before the merge; None: nothing that can be read."""
+    wanted: Declared | None
+    """Declared after it; None: nothing that can be read, or the file goes."""
+    live: Release | None
+    live_unknown: str
+    """Why nobody can tell what is live; empty when it is known."""
+    plan: Plan | None
+    gates: tuple[GateResult, ...]
+    removed: bool = False
+    """Whether the merge removes the file."""
+    drifted: int = 0
+    """Paths of the live release that are not as they were put there."""
+    target: str = ""
+    settings: tuple[Setting, ...] = ()
+    commits: Commits | None = None
+    files: Files | None = None
+
+    @property
+    def digest(self) -> str | None:
+        """Of the act; None when there is none to name."""
+        return self.plan.digest if self.plan else None
+
+    @property
+    def action(self) -> Action | None:
+        """What is done once every gate lets it; None when nobody can tell."""
+        return self.plan.action if self.plan else None
+
+    @property
+    def held(self) -> tuple[GateResult, ...]:
+        """Every gate that would hold it after the merge."""
+        return tuple(word for word in self.gates if word.verdict is Verdict.HELD)
+
+    @property
+    def approval(self) -> GateResult | None:
+        """What is asked of the people who let it in."""
+        return next((word for word in self.gates if word.gate is Gate.APPROVAL and word.message), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """An environment that the merge concerns although its own file stays as it is."""
+
+    environment: EnvironmentName
+    digest: str | None
+    action: Action | None
+    held: tuple[GateResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChange:
+    """What the merge does to the rules that are common to all environments."""
+
+    before: str | None
+    """The policy's digest; None: there is none."""
+    after: str | None
+    problems: tuple[str, ...]
+    """Why it could not be read after the merge: then every environment holds."""
+    settings: tuple[Setting, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePlan:
+    """What one merge would do to everything."""
+
+    base: CommitId
+    head: CommitId
+    branch: str
+    as_of: datetime
+    environments: tuple[EnvironmentPlan, ...]
+    """Those whose file changes, in order of name."""
+    concerned: tuple[Brief, ...] = ()
+    more: int = 0
+    """Further ones that it concerns, and that were not looked at."""
+    policy: PolicyChange | None = None
+    problems: tuple[str, ...] = ()
+    """Files that look like declarations and can't be."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether a gate would hold something of it after the merge."""
+        held = (*(one.held for one in self.environments), *(one.held for one in self.concerned))
+        return any(held) or bool(self.policy and self.policy.problems)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 in hex over the environments' digests, in order of name, and the policy's."""
+        acts = {one.environment: one.digest for one in self.environments}
+        acts |= {one.environment: one.digest for one in self.concerned}
+        document = {
+            "environments": [{"digest": acts[name], "name": name} for name in sorted(acts)],
+            "policy": {"after": self.policy.after, "before": self.policy.before} if self.policy else None,
+            "v": VERSION,
+        }
+        return hashlib.sha256(canonical(document).encode()).hexdigest()
+
+
+# --- settings ------------------------------------------------------------------------------------
+
+
+def altered(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[Setting, ...]:
+    """The fields that differ, in order of path, without the two lines of a promotion."""
+    whole = {path for path in ("approval",) if path in before or path in after}  # `none`, and no mapping
+    paths = [p for p in sorted({*before, *after}) if p not in PINS and p.partition(".")[0] not in whole - {p}]
+    before = {**before, **{path: _mapping(before, path) for path in whole if path not in before}}
+    after = {**after, **{path: _mapping(after, path) for path in whole if path not in after}}
+    return tuple(
+        Setting(path, shown(before.get(path)), shown(after.get(path)), loosens(path, before, after))
+        for path in paths
+        if before.get(path) != after.get(path)
+    )
+
+
+def entries_altered(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[Setting, ...]:
+    """The entries of a policy's lists that go and come. One that goes lowers a bar, or opens a window."""
+    found: list[Setting] = []
+    for path in sorted({*before, *after}):
+        old, new = _entries(before.get(path)), _entries(after.get(path))
+        found += [Setting(path, shown(entry), ABSENT, loosens=True) for entry in old if entry not in new]
+        found += [Setting(path, ABSENT, shown(entry)) for entry in new if entry not in old]
+    return tuple(found)
+
+
+def _entries(value: object) -> tuple[object, ...]:
+    return tuple(value) if isinstance(value, tuple | list) else () if value is None else (value,)
+
+
+def _mapping(leaves: Mapping[str, object], path: str) -> dict[str, object]:
+    return {p.removeprefix(f"{path}."): value for p, value in leaves.items() if p.startswith(f"{path}.")}
+
+
+def shown(value: object) -> str:
+    """A field's value as YAML would have it."""
+    if value is None:
+        return ABSENT
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(shown(item) for item in value)}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {shown(item)}" for key, item in value.items() if item is not None) + "}"
+    return str(value)
+
+
+def loosens(path: str, before: Mapping[str, object], after: Mapping[str, object]) -> bool:
+    """Whether one field that differs lowers a bar."""
+    old, new = before.get(path), after.get(path)
+    match path:
+        case "approval":
+            return new == "none" and old != "none"
+        case "approval.required":
+            return isinstance(old, int) and isinstance(new, int) and new < old
+        case "approval.allow_self":
+            return new is True
+        case "approval.from":
+            return isinstance(old, tuple) and not (isinstance(new, tuple) and set(new) <= set(old))
+        case "promote.after":
+            return isinstance(old, tuple) and not (isinstance(new, tuple) and set(old) <= set(new))
+        case "promote.soak":
+            return _seconds(new) < _seconds(old)
+    return False
+
+
+def _seconds(value: object) -> float:
+    return durations.parse(value) if isinstance(value, str) else 0.0
+
+
+# --- words ---------------------------------------------------------------------------------------
+
+
+def release_name(declared: Declared) -> str:
+    """What a release of this artifact is called, when no other of it is there."""
+    return f"{declared.run_id}-{(declared.sha256 or '')[:12]}"
+
+
+def act(one: EnvironmentPlan) -> str:
+    """What is done, in a few words."""
+    if one.removed:
+        return "file removed"
+    if one.plan is None:
+        return "not known" if one.live_unknown else "nothing"
+    return _ACTS[one.plan.action] if one.live or one.plan.action is not Action.DEPLOY else "first deployment"
+
+
+_ACTS = {
+    Action.NONE: "nothing",
+    Action.ACCEPT: "settings only",
+    Action.DEPLOY: "deploy",
+    Action.ROLLBACK: "roll back",
+    Action.REPAIR: "repair",
+}
+
+
+def on_merge(one: EnvironmentPlan) -> str:
+    """What happens after the merge, as a sentence without its full stop."""
+    stays = f"{one.live.id} stays live" if one.live else "nothing is live"
+    if one.removed:
+        return f"nothing is torn down: {stays}, and the environment is held until the file is back"
+    if one.live_unknown:
+        return "what is live can't be told from here, so neither can what it does; the daemon judges it where it runs"
+    if one.plan is None:
+        return f"nothing changes: {stays}"
+    effect = _effect(one, one.plan)
+    if not one.held or one.plan.action is Action.NONE:
+        return effect
+    gates = ", ".join(word.gate.value for word in one.held)
+    until = earliest(one)
+    when = f", at the earliest at {until:%Y-%m-%d %H:%M:%SZ}" if until else ""
+    return f"nothing changes until {gates} {'lets' if len(one.held) == 1 else 'let'} it{when}; then it {effect}"
+
+
+def _effect(one: EnvironmentPlan, plan: Plan) -> str:
+    new = release_name(Declared(None, plan.wanted.run_id, plan.wanted.sha256))
+    before = plan.before.id if plan.before else ""
+    match plan.action:
+        case Action.DEPLOY if not before:
+            return f"installs {new} at {plan.target}, the first release there, and makes it current"
+        case Action.DEPLOY:
+            return f"installs {new} beside {before} at {plan.target} and switches current"
+        case Action.ROLLBACK:
+            return f"switches current from {before} back to {new} at {plan.target}"
+        case Action.REPAIR:
+            return f"installs {new} anew at {plan.target}, where {one.drifted} paths are not as they were put there"
+        case Action.ACCEPT:
+            return f"keeps {new} live at {plan.target} and takes up the new settings"
+    return "changes nothing: this is live already"
+
+
+def on_failure(one: EnvironmentPlan) -> str:
+    """What stands when it does not come about; empty when nothing can fail."""
+    if one.plan is None or one.plan.action in (Action.NONE, Action.ACCEPT):
+        return ""
+    before = one.plan.before
+    if before is None:
+        return "nothing is live, as now; current appears only once every file was verified"
+    return f"live stays {before.id}; current is switched only once every file was verified"
+
+
+def undo(one: EnvironmentPlan) -> str:
+    """How it is taken back; a command where there is one, empty when there is nothing to take back."""
+    if one.removed:
+        return "put the file back"
+    if one.plan is None or one.plan.action is Action.NONE:
+        return ""
+    if one.plan.action in INSTALLS and one.plan.before:
+        return f"reconciler rollback {one.environment} --to {one.plan.before.run_id}"
+    if one.plan.action in INSTALLS:
+        return "revert the merge; what it installed stays until somebody removes it"
+    return "revert the merge"
+
+
+def earliest(one: EnvironmentPlan) -> datetime | None:
+    """When all that holds may have passed; None when that is not known of each."""
+    times = [word.not_before for word in one.held]
+    return max((at for at in times if at), default=None) if all(times) else None

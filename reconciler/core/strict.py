@@ -1,0 +1,215 @@
+"""A document's tree into a strict model, or into every problem of it at once.
+
+The model's field descriptions are at once the JSON Schema that editors use and the "wanted" of each problem.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Set
+from typing import Annotated, Any, TypeVar, cast, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from reconciler.core.yamltree import MAX_PROBLEMS, Ambiguous, Malformed, Path, Problem, Span, Tree, Value, dotted
+
+_KINDS = {"int": "an integer", "float": "a fraction", "bool": "a boolean", "timestamp": "a date"}
+_WRITE = {
+    "int_type": "write it as a plain decimal number",
+    "string_type": "put it in quotes",
+    "bool_type": "write true or false",
+}
+_TAGS = frozenset({"ApprovalSpec", "literal['none']"})
+"""What pydantic puts into a place to tell the members of a union apart."""
+_EMPTY = Ambiguous("", "null")
+_TOLD = "told"
+
+
+class Strict(BaseModel):
+    """Frozen, no conversions, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", populate_by_name=False)
+
+
+Model = TypeVar("Model", bound=Strict)
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable() or not value.strip():
+        raise ValueError("nothing that can be printed")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_printable), Field(min_length=1, max_length=200)]
+"""One line for people."""
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+RunNumber = Annotated[int, Field(ge=1, le=2**63 - 1)]
+
+
+def told(at: str, found: str, wanted: str, hint: str = "") -> PydanticCustomError:
+    """What a validator of several fields raises: a problem of the field `at`, or of the whole mapping when empty."""
+    context = {"at": at, "found": found, "wanted": wanted, "hint": hint}
+    return PydanticCustomError(_TOLD, "{found}; wanted {wanted}", context)
+
+
+def validated(model: type[Model], file: str, tree: Tree, later: Set[str] = frozenset()) -> Model:
+    """The tree as a value of the model.
+
+    Args:
+        model: What is wanted.
+        file: The document's name, for messages.
+        tree: What it says.
+        later: Keys that later versions have: refused by name.
+
+    Raises:
+        Malformed: With every problem, in order of place.
+    """
+    try:
+        return model.model_validate(_tuples(tree.root))
+    except ValidationError as invalid:
+        teller = _Teller(model, file, tree, later)
+        errors = invalid.errors(include_url=False)
+        inner = {error["loc"][:-1] for error in errors if error["loc"]}
+        problems = {teller.problem(error) for error in errors if not _follows(error, inner)}
+        ordered = sorted(problems, key=lambda p: (p.line, p.column, p.at))
+        raise Malformed(tuple(ordered[:MAX_PROBLEMS])) from None
+
+
+def leaves(model: Strict) -> dict[str, object]:
+    """A document's leaves by dotted path; a list is one leaf."""
+    found: dict[str, object] = {}
+
+    def walk(prefix: str, value: object) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk(f"{prefix}.{key}" if prefix else str(key), inner)
+        else:
+            found[prefix] = value
+
+    walk("", model.model_dump(by_alias=True))
+    return found
+
+
+def schema(model: type[Strict], name: str, title: str) -> dict[str, object]:
+    """The JSON Schema of a model, for editors."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"{name}.schema.json",
+        **model.model_json_schema(by_alias=True),
+        "title": title,
+    }
+
+
+def _tuples(value: Value) -> Value:
+    """Lists as tuples: the strict model holds nothing that can change. An empty value is no word for a default."""
+    if isinstance(value, list):
+        return tuple(_tuples(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return _EMPTY if value is None else value
+
+
+def _follows(error: ErrorDetails, inner: Set[tuple[int | str, ...]]) -> bool:
+    """Whether nobody needs to be told of this: what was wrong is told elsewhere, or is no mistake.
+
+    A mapping is not the word `none`, which nobody meant; and a list is too short where its bad entries don't count.
+    """
+    if error["type"] == "too_short":
+        return error["loc"] in inner
+    return "literal['none']" in error["loc"] and isinstance(error["input"], dict)
+
+
+class _Teller:
+    """Tells the problems of one document."""
+
+    def __init__(self, model: type[Strict], file: str, tree: Tree, later: Set[str]) -> None:
+        self._model = model
+        self._file = file
+        self._tree = tree
+        self._later = later
+
+    def problem(self, error: ErrorDetails) -> Problem:
+        """One of pydantic's errors in the words of the document."""
+        path = tuple(part for part in error["loc"] if part not in _TAGS)
+        if error["type"] == "missing":
+            return self._at(path[:-1], path, "nothing", self._wanted(path), "add this field")
+        if error["type"] == "extra_forbidden":
+            return self._unknown(path)
+        if error["type"] == _TOLD:
+            said = cast("dict[str, str]", error["ctx"])
+            key = (*path, said["at"]) if said["at"] else ()
+            return self._at(key, key or path, said["found"], said["wanted"], said["hint"])
+        place = _nearest(self._tree.spans, path)
+        found, hint = _found(error["input"], error["type"])
+        return Problem(self._file, place.line, place.column, dotted(path), found, self._wanted(path), hint)
+
+    def _unknown(self, path: Path) -> Problem:
+        allowed = list(self._fields(path[:-1]))
+        wanted = "one of " + ", ".join(allowed)
+        if path[0] in self._later and len(path) == 1:
+            return self._at(path, (), f"the key {str(path[0])!r}", wanted, "this version does not have it yet")
+        close = difflib.get_close_matches(str(path[-1]), allowed, n=1)
+        hint = f"did you mean {close[0]}?" if close else ""
+        return self._at(path, path[:-1], f"the unknown key {str(path[-1])!r}", wanted, hint)
+
+    def _at(self, key: Path, about: Path, found: str, wanted: str, hint: str) -> Problem:
+        place = self._tree.keys.get(key) or _nearest(self._tree.spans, about)
+        return Problem(self._file, place.line, place.column, dotted(about), found, wanted, hint)
+
+    def _fields(self, path: Path) -> dict[str, tuple[type[Strict] | None, str]]:
+        """Keys allowed at a path: for each the model below it, if any, and what it wants."""
+        model: type[Strict] | None = self._model
+        for part in path:
+            if isinstance(part, str):
+                model = _keys(model).get(part, (None, ""))[0]
+        return _keys(model)
+
+    def _wanted(self, path: Path) -> str:
+        named = tuple(part for part in path if isinstance(part, str))
+        if not named:
+            return "a mapping with the keys " + ", ".join(self._fields(()))
+        return self._fields(named[:-1]).get(named[-1], (None, "something else"))[1]
+
+
+def _keys(model: type[Strict] | None) -> dict[str, tuple[type[Strict] | None, str]]:
+    fields = model.model_fields.items() if model else ()
+    return {info.alias or name: (_below(info.annotation), info.description or "") for name, info in fields}
+
+
+def _below(annotation: Any) -> type[Strict] | None:
+    """The model inside of `Model`, `Model | None`, `tuple[Model, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, Strict):
+        return annotation
+    inner = (_below(item) for item in get_args(annotation) if item is not Ellipsis)
+    return next((model for model in inner if model), None)
+
+
+def _found(value: object, error: str) -> tuple[str, str]:
+    """What stands there, and how to write what was meant; `error` is pydantic's word for what is wrong."""
+    if value is _EMPTY:
+        return "an empty value", ""
+    if isinstance(value, Ambiguous):
+        kind = _KINDS.get(value.kind, f"a {value.kind}")
+        return value.text, f"YAML reads this as {kind}; {_WRITE.get(error, 'write it in full')}"
+    if isinstance(value, int | float) and not isinstance(value, bool) and error == "string_type":
+        return str(value), _WRITE[error]
+    if isinstance(value, str):
+        shown = value if len(value) <= 80 else value[:77] + "..."
+        length = f" of {len(value)} characters" if len(value) > 40 else ""
+        return f"the text {shown!r}{length}", ""
+    if isinstance(value, bool):
+        return "true" if value else "false", ""
+    if isinstance(value, dict):
+        return "a mapping", ""
+    if isinstance(value, tuple):
+        return (
+            f"a list of {len(value)} entries" if error == "too_long" else "a list" if value else "an empty list"
+        ), ""
+    return str(value), ""
+
+
+def _nearest(spans: dict[Path, Span], path: Path) -> Span:
+    while path and path not in spans:
+        path = path[:-1]
+    return spans.get(path) or Span(1, 1, 0, 0)
