@@ -8,6 +8,7 @@ table and the key in its message.
 from __future__ import annotations
 
 import functools
+import math
 import types
 import typing
 from collections.abc import Callable
@@ -115,7 +116,13 @@ def _plain(value: Any) -> Any:
 @functools.cache
 def _shape(hint: Any) -> Shape:
     """How a value of this type is read."""
-    simple: dict[Any, Shape] = {str: strictjson.text, int: strictjson.whole, bool: _flag, datetime: strictjson.time}
+    simple: dict[Any, Shape] = {
+        str: strictjson.text,
+        int: strictjson.whole,
+        float: _number,
+        bool: _flag,
+        datetime: strictjson.time,
+    }
     if isinstance(hint, typing.NewType):
         return _shape(hint.__supertype__)
     if hint in simple:
@@ -132,6 +139,12 @@ def _flag(value: object) -> bool:
     if not isinstance(value, bool):
         raise Malformed("something else where true or false must be")
     return value
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise Malformed("something else where a number must be")
+    return float(value)
 
 
 def _choice(kind: type[StrEnum]) -> Shape:

@@ -15,20 +15,23 @@ from pathlib import Path
 from sqlalchemy import delete, make_url, select
 from sqlalchemy.exc import ArgumentError
 
-from reconciler.core.audit import Entry, Kind, attempted, operated
+from reconciler.core.audit import Checkpoint, Entry, Kind, attempted, operated
 from reconciler.errors import PolicyDenied, Reason, Terminal
 from reconciler.model import (
     Accepted,
+    AcceptedPolicy,
     Attempt,
     CommitId,
     EnvironmentName,
     OperatorHand,
     Outcome,
+    Rewrite,
+    Soak,
     Status,
     Transition,
 )
 from reconciler.ports import Clock, Trace
-from reconciler.stores import rows, statements, tables
+from reconciler.stores import governance, rows, statements, tables
 from reconciler.stores.database import Database
 
 AUDIT_BATCH = 500
@@ -184,10 +187,75 @@ class SqlStore:
         with self._database.read() as connection:
             return tuple(rows.attempt_of(row) for row in connection.execute(query).mappings())
 
+    def succeeded(
+        self, environment: EnvironmentName, until: datetime | None = None, limit: int = 200
+    ) -> tuple[Attempt, ...]:
+        """Attempts that succeeded, by `until` if that is given, newest first."""
+        with self._database.read() as connection:
+            return governance.succeeded(connection, environment, until, limit)
+
     def accepted(self, environment: EnvironmentName) -> Accepted | None:
         """The last accepted declaration, for when the target can't say."""
         with self._database.read() as connection:
             return statements.document_of(connection, tables.accepted, environment, Accepted)
+
+    # --- the rules between environments ---------------------------------------------------------
+
+    def soaks(self) -> Mapping[EnvironmentName, Soak]:
+        """Every environment's unbroken healthy time, as last remembered."""
+        with self._database.read() as connection:
+            return statements.documents_of(connection, tables.soaks, Soak)
+
+    def save_soaks(self, soaks: Mapping[EnvironmentName, Soak | None]) -> None:
+        """Remember soaks, None for a broken row; writes nothing when just these are remembered."""
+        with self._database.read() as connection:
+            if governance.soaks_stand(connection, soaks):
+                return
+        with self._database.write("store:soaks") as connection:
+            governance.put_soaks(connection, soaks)
+
+    def policy(self) -> AcceptedPolicy | None:
+        """The last policy file that people let in; None before there was one."""
+        with self._database.read() as connection:
+            return governance.policy(connection)
+
+    def save_policy(self, policy: AcceptedPolicy) -> None:
+        """Remember and audit a policy; writes nothing when the same file of the same commit is remembered."""
+        with self._database.read() as connection:
+            if governance.policy_stands(connection, policy):
+                return
+        with self._database.write("store:policy") as connection:
+            governance.put_policy(connection, policy, self._clock.now())
+
+    def rewrites(self) -> tuple[Rewrite, ...]:
+        """Rewrites of the branch that an operator accepted, oldest first."""
+        with self._database.read() as connection:
+            return governance.rewrites(connection)
+
+    def accept_rewrite(self, rewrite: Rewrite) -> None:
+        """Remember and audit a rewrite, and follow the branch from its tip on. Told again, it changes nothing."""
+        with self._database.read() as connection:
+            if governance.rewrite_stands(connection, rewrite):
+                return
+        with self._database.write("store:rewrite") as connection:
+            governance.add_rewrite(connection, rewrite)
+
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """Signed words on the audit chain, oldest first."""
+        with self._database.read() as connection:
+            return governance.checkpoints(connection)
+
+    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Remember one; writes nothing when there is one already for as many entries with the same head.
+
+        Raises:
+            Transient: `StoreUnavailable`: there is one for as many entries, with another head.
+        """
+        with self._database.read() as connection:
+            if governance.checkpoint_stands(connection, checkpoint):
+                return
+        with self._database.write("store:checkpoint") as connection:
+            governance.add_checkpoint(connection, checkpoint)
 
     # --- the operator's hand, and the chain -----------------------------------------------------
 

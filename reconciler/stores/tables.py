@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text
 
-VERSIONS = ("0001",)
+VERSIONS = ("0001", "0002")
 """Every version of the schema that this program knows, oldest first; it works on the last."""
 
 metadata = MetaData()
@@ -57,6 +57,38 @@ hands = Table(
     Column("document", Text, nullable=False),
 )
 
+soaks = Table(
+    "soaks",
+    metadata,
+    Column("environment", String, primary_key=True),
+    Column("document", Text, nullable=False),
+)
+
+policy = Table(
+    "policy",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("document", Text, nullable=False),
+)
+"""One row, id 1: the policy that is in force."""
+
+rewrites = Table(
+    "rewrites",
+    metadata,
+    Column("id", _ROW_ID, primary_key=True),
+    Column("document", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""Only ever appended to."""
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("entries", _ROW_ID, primary_key=True, autoincrement=False),
+    Column("document", Text, nullable=False),
+)
+"""Only ever appended to; one for each length that the chain had."""
+
 attempts = Table(
     "attempts",
     metadata,
@@ -76,8 +108,10 @@ attempts = Table(
     Column("outcome", String),
     Column("reason", String),
     Column("message", Text, nullable=False),
+    Column("plan", String, nullable=False, server_default=""),
     Index("attempts_by_environment", "environment", "id"),
     Index("attempts_by_outcome", "outcome"),
+    Index("attempts_by_end", "environment", "outcome", "id", "finished"),
     sqlite_autoincrement=True,
 )
 """`before`, `approvers` and `gates` are documents. No outcome: intended, and not known how it ended."""

@@ -13,15 +13,30 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from reconciler.core import audit
 from reconciler.errors import Reason, ReconcilerError, Terminal, Transient
-from reconciler.model import CommitId, EnvironmentName, OperatorHand, Sync
+from reconciler.model import CommitId, EnvironmentName, OperatorHand, Outcome, Sync
 from reconciler.stores import sql, sqlite, statements, tables
 from reconciler.stores.statements import TRANSITIONS_KEPT
-from tests.contracts.test_store_contract import ATTEMPT, LATER, STAGING, STATUS, Noon, chain, succeeded
+from tests.contracts.test_store_contract import (
+    ACCEPTED,
+    ATTEMPT,
+    CHECKPOINT,
+    LATER,
+    POLICY,
+    REWRITE,
+    SOAK,
+    STAGING,
+    STATUS,
+    Noon,
+    chain,
+    succeeded,
+)
 from tests.factories import NOON
 
 
@@ -116,18 +131,102 @@ def test_a_database_of_another_program_is_left_alone(store: sql.SqlStore, path: 
     assert execute(path, "SELECT name FROM sqlite_master") == [("music",)]
 
 
+# --- from an older schema -----------------------------------------------------------------------
+
+
+def first_schema(path: Path, rows_of: Path) -> None:
+    """A database as version 0001 made it, with every row of another one."""
+    path.parent.mkdir(exist_ok=True)
+    config = Config()
+    config.set_main_option("script_location", str(Path(sql.__file__).parent / "migrations"))
+    engine = sqlite.engine_for(path)
+    with engine.connect() as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    engine.dispose()
+    with closing(sqlite3.connect(path)) as copy, copy:
+        copy.execute("ATTACH ? AS other", (str(rows_of),))
+        for (table,) in copy.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'").fetchall():
+            if table not in ("alembic_version", "sqlite_sequence"):
+                names = ", ".join(f'"{row[1]}"' for row in copy.execute(f"PRAGMA main.table_info({table})"))
+                copy.execute(f"INSERT INTO main.{table} ({names}) SELECT {names} FROM other.{table}")
+
+
+@pytest.fixture
+def first(path: Path, tmp_path: Path) -> Path:
+    """A database of version 0001 with an attempt of each kind, and a word of the operator."""
+    other = sql.create(f"sqlite:///{tmp_path}/other.db", Noon(), lambda _: None)
+    before = replace(ATTEMPT, plan="")
+    other.acquire("a")
+    other.save_tip(CommitId("e" * 40))
+    other.finish(succeeded(other.begin(before)), STATUS, ACCEPTED)
+    other.refuse(before, replace(STATUS, sync=Sync.HELD))
+    other.begin(before)
+    other.save_hand(STAGING, OperatorHand(True), "suspend", NOON)
+    other.close()
+    first_schema(path, tmp_path / "other.db")
+    return path
+
+
+def test_a_store_of_the_first_schema_is_brought_up_and_keeps_everything(store: sql.SqlStore, first: Path) -> None:
+    tables_of_old = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    assert ("soaks",) not in execute(first, tables_of_old)
+    attempts = store.attempts()
+    assert [(one.outcome, one.plan) for one in attempts] == [(None, ""), (Outcome.REFUSED, ""), (Outcome.SUCCEEDED, "")]
+    assert attempts[2] == succeeded(replace(ATTEMPT, id=1, plan=""))
+    assert store.succeeded(STAGING) == attempts[2:]
+    assert (store.unfinished(), store.tip(), store.hand(STAGING)) == (attempts[:1], "e" * 40, OperatorHand(True))
+    assert (store.statuses()[STAGING].sync, store.accepted(STAGING)) == (Sync.HELD, ACCEPTED)
+    assert [one.sync for one in store.transitions()] == [Sync.SYNCED, Sync.HELD]
+    assert [entry.kind for entry in chain(store)] == ["intent", "outcome", "refused", "intent", "operator"]
+    assert (store.policy(), store.soaks(), store.rewrites(), store.checkpoints()) == (None, {}, (), ())
+
+
+def test_a_store_of_the_first_schema_goes_on_where_it_was(store: sql.SqlStore, first: Path) -> None:
+    assert store.acquire("b") == 2
+    (open_one,) = store.unfinished()
+    store.finish(replace(open_one, outcome=Outcome.INTERRUPTED), STATUS, None)
+    assert store.begin(ATTEMPT).id == 4
+    store.accept_rewrite(REWRITE)
+    assert (store.attempts()[0].plan, store.tip(), len(chain(store))) == (ATTEMPT.plan, REWRITE.tip, 8)
+    test_the_tables_and_the_migrations_agree(store, first)
+    with pytest.raises(sqlite3.IntegrityError, match="only ever appended to"):
+        execute(first, "DELETE FROM audit")
+
+
+def test_a_migration_that_is_cut_leaves_the_schema_of_before(first: Path) -> None:
+    def cut(step: str) -> None:
+        raise OSError(5, step)
+
+    store = sql.create(f"sqlite:///{first}", Noon(), cut)
+    with closing(sqlite3.connect(first)) as connection:
+        before = list(connection.iterdump())
+        with pytest.raises(Transient, match="store:schema"):
+            store.tip()
+        store.close()
+        assert list(connection.iterdump()) == before
+    again = sql.create(f"sqlite:///{first}", Noon(), lambda _: None)
+    assert len(chain(again)) == 5
+    again.close()
+
+
 # --- what is not written ------------------------------------------------------------------------
 
 
 def test_a_pass_over_a_converged_environment_writes_nothing(store: sql.SqlStore, path: Path) -> None:
     store.save(STATUS, NOON)
     store.save_tip(CommitId("e" * 40))
+    store.save_soaks({STAGING: SOAK})
+    store.save_policy(POLICY)
     with closing(sqlite3.connect(path)) as watcher:
         version = watcher.execute("PRAGMA data_version").fetchone()
         before = contents(path.parent)
         for _ in range(10):
             store.save(STATUS, LATER)
             store.save_tip(CommitId("e" * 40))
+            store.save_soaks({})
+            store.save_soaks({STAGING: SOAK, EnvironmentName("other"): None})
+            store.save_policy(replace(POLICY, accepted_at=LATER))
             store.statuses()
             store.hand(STAGING)
             store.unfinished()
@@ -139,10 +238,18 @@ def test_a_pass_over_a_converged_environment_writes_nothing(store: sql.SqlStore,
 
 def test_a_pass_over_a_converged_environment_does_not_wait_for_a_writer(store: sql.SqlStore, path: Path) -> None:
     store.save(STATUS, NOON)
+    store.save_soaks({STAGING: SOAK})
+    store.save_policy(POLICY)
+    store.accept_rewrite(REWRITE)
+    store.save_checkpoint(CHECKPOINT)
     store.save_tip(CommitId("e" * 40))
     with closing(sqlite3.connect(path, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         store.save(STATUS, LATER)
+        store.save_soaks({STAGING: SOAK})
+        store.save_policy(POLICY)
+        store.accept_rewrite(REWRITE)
+        store.save_checkpoint(CHECKPOINT)
         store.save_tip(CommitId("e" * 40))
         writer.execute("ROLLBACK")
 
@@ -209,6 +316,26 @@ def test_the_database_itself_refuses_to_change_or_remove_an_audit_entry(store: s
         with pytest.raises(sqlite3.IntegrityError, match="only ever appended to"):
             execute(path, statement)
     chain(store)
+
+
+@pytest.mark.parametrize("table", ["rewrites", "checkpoints"])
+def test_the_database_itself_refuses_to_change_or_remove_a_row_of(store: sql.SqlStore, path: Path, table: str) -> None:
+    store.accept_rewrite(REWRITE)
+    store.save_checkpoint(CHECKPOINT)
+    for statement in (f"UPDATE {table} SET document = ''", f"DELETE FROM {table}"):
+        with pytest.raises(sqlite3.IntegrityError, match="only ever appended to"):
+            execute(path, statement)
+    assert (store.rewrites(), store.checkpoints()) == ((REWRITE,), (CHECKPOINT,))
+
+
+def test_what_succeeded_is_found_in_an_index(store: sql.SqlStore, path: Path) -> None:
+    store.tip()
+    ((*_, plan),) = execute(
+        path,
+        "EXPLAIN QUERY PLAN SELECT * FROM attempts WHERE environment = 'staging' AND outcome = 'succeeded'"
+        " AND finished <= '2026' ORDER BY id DESC LIMIT 1",
+    )
+    assert "USING INDEX attempts_by_end (environment=? AND outcome=?)" in str(plan)
 
 
 def test_an_audit_entry_changed_behind_the_guard_is_found(store: sql.SqlStore, path: Path) -> None:
@@ -339,9 +466,33 @@ def test_what_can_not_be_decoded_is_a_damaged_store(
             id="a transition with an unknown word",
         ),
         pytest.param(
-            "INSERT INTO audit VALUES (4, 'x', 'not a line')",
+            "UPDATE soaks SET document = replace(document, '299.75', '1e999')",
+            lambda store: store.soaks(),
+            "row 'staging' of table soaks can't be read: earned",
+            id="a soak without end",
+        ),
+        pytest.param(
+            "UPDATE policy SET document = '[]'",
+            lambda store: store.policy(),
+            "row 1 of table policy",
+            id="a policy that is a list",
+        ),
+        pytest.param(
+            "INSERT INTO rewrites VALUES (2, '{}')",
+            lambda store: store.rewrites(),
+            "row 2 of table rewrites",
+            id="a rewrite that lacks fields",
+        ),
+        pytest.param(
+            "INSERT INTO checkpoints VALUES (7, '{}')",
+            lambda store: store.checkpoints(),
+            "row 7 of table checkpoints",
+            id="a checkpoint that lacks fields",
+        ),
+        pytest.param(
+            "INSERT INTO audit VALUES (9, 'x', 'not a line')",
             lambda store: list(store.audit()),
-            "row 4 of table audit",
+            "row 9 of table audit",
             id="an audit entry that is no line",
         ),
         pytest.param(
@@ -371,6 +522,8 @@ def test_a_row_that_can_not_be_read_is_named(
     store.acquire("a")
     store.finish(succeeded(store.begin(ATTEMPT)), STATUS, None)
     store.save_hand(STAGING, OperatorHand(True), "suspend", NOON)
+    store.save_soaks({STAGING: SOAK})
+    store.save_policy(POLICY)
     execute(path, statement)
     with pytest.raises(Transient) as refused:
         look(store)
@@ -386,6 +539,17 @@ def test_a_status_that_can_not_be_read_heals_when_it_is_saved_anew(store: sql.Sq
     execute(path, "UPDATE statuses SET document = 'broken'")
     store.save(STATUS, NOON)
     assert store.statuses() == {STAGING: STATUS}
+
+
+def test_a_soak_and_a_policy_that_can_not_be_read_heal_when_they_are_saved_anew(
+    store: sql.SqlStore, path: Path
+) -> None:
+    store.save_soaks({STAGING: SOAK})
+    store.save_policy(POLICY)
+    execute(path, "UPDATE soaks SET document = 'broken'", "UPDATE policy SET document = 'broken'")
+    store.save_soaks({STAGING: SOAK})
+    store.save_policy(POLICY)
+    assert (store.soaks(), store.policy()) == ({STAGING: SOAK}, POLICY)
 
 
 @pytest.mark.parametrize(
@@ -462,10 +626,11 @@ def test_a_store_lost_under_a_running_process_begins_anew(
     store: sql.SqlStore, path: Path, lose: Callable[[Path], None]
 ) -> None:
     begun = store.begin(ATTEMPT)
+    store.save_policy(POLICY)
     lose(path)
     with pytest.raises(Transient, match="knows nothing of its beginning"):
         store.finish(succeeded(begun), STATUS, None)
-    assert (store.statuses(), store.unfinished()) == ({}, ())
+    assert (store.statuses(), store.unfinished(), store.policy()) == ({}, (), None)
     store.finish(succeeded(store.begin(ATTEMPT)), STATUS, None)
     assert len(chain(store)) == 2
     assert execute(path, "SELECT count(*) FROM audit") == [(2,)]

@@ -19,7 +19,21 @@ from reconciler.errors import Reason, Transient
 from reconciler.model import CommitId, EnvironmentName, OperatorHand, Outcome, Sync
 from reconciler.ports import Trace
 from reconciler.stores import sql
-from tests.contracts.test_store_contract import ACCEPTED, ATTEMPT, LATER, STAGING, STATUS, Noon, chain, succeeded
+from tests.contracts.test_store_contract import (
+    ACCEPTED,
+    ATTEMPT,
+    CHECKPOINT,
+    LATER,
+    POLICY,
+    PROD,
+    REWRITE,
+    SOAK,
+    STAGING,
+    STATUS,
+    Noon,
+    chain,
+    succeeded,
+)
 from tests.factories import NOON
 
 STEPS = (
@@ -34,6 +48,11 @@ STEPS = (
     "store:hand",
     "store:intent",
     "store:outcome",
+    "store:soaks",
+    "store:soaks",
+    "store:policy",
+    "store:rewrite",
+    "store:checkpoint",
 )
 
 
@@ -51,6 +70,11 @@ def workload(store: sql.SqlStore) -> None:
     store.refuse(ATTEMPT, replace(STATUS, sync=Sync.HELD))
     store.save_hand(STAGING, OperatorHand(True), "suspend", LATER)
     store.finish(replace(store.begin(ATTEMPT), outcome=Outcome.FAILED), STATUS, None)
+    store.save_soaks({STAGING: SOAK, PROD: replace(SOAK, environment=PROD)})
+    store.save_soaks({STAGING: None, PROD: replace(SOAK, environment=PROD, earned=1.5)})
+    store.save_policy(POLICY)
+    store.accept_rewrite(REWRITE)
+    store.save_checkpoint(CHECKPOINT)
 
 
 def child(work: Callable[[], None]) -> int:

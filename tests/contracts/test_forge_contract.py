@@ -12,9 +12,11 @@ from reconciler.bounds import Bounds
 from reconciler.clock import SystemClock
 from reconciler.forges import signed_merge
 from reconciler.git import Mirror
-from reconciler.model import CommitId, Decision
+from reconciler.model import CommitId, Decision, Proposal
 from reconciler.ports import Forge, Parts
 from tests.gitworld import Author, GitWorld
+from tests.simulation.faults import Faults
+from tests.simulation.origins import FakeForge
 
 DEV = "environments/dev.yaml"
 
@@ -87,3 +89,16 @@ def test_the_same_question_has_the_same_answer(
     merge = world.merge("bump", signer=bob).push().tip
     one = forge()
     assert one.facts(merge) == one.facts(merge) == forge().facts(merge)
+
+
+@pytest.mark.parametrize("kind", ["signed_merge", "the fake"])
+def test_a_branch_proposed_twice_has_one_place_or_none(
+    kind: str, forge: Callable[[], Forge], people: tuple[Author, Author], world: GitWorld
+) -> None:
+    begin(world, people[0])
+    one: Forge = forge() if kind == "signed_merge" else FakeForge(Faults())
+    first = one.propose(Proposal("promote/prod/run-102", "main", "Promote prod to run 102", "why"))
+    again = one.propose(Proposal("promote/prod/run-102", "main", "Promote prod to run 102", "why, told better"))
+    assert first == again
+    other = one.propose(Proposal("promote/dev/run-102", "main", "Promote dev to run 102", "why"))
+    assert other is None if first is None else other != first

@@ -283,3 +283,37 @@ def test_several_threads_read_while_one_fetches(world: GitWorld, repository: Rep
         for fetch in fetches:
             fetch.result()
     assert follow(repository) == world.tip
+
+
+def test_a_proposal_is_what_the_branch_would_be_after_a_merge(world: GitWorld, repository: Repository) -> None:
+    base = world.write(DEV, "1").write(PROD, "1").commit(ALICE, "one").push().tip
+    follow(repository)
+    head = world.branch("bump").write(DEV, "2").commit(BOB, "bump").tip
+    proposal = repository.proposal(base, head, world.work / ".git")
+    assert repository.proposal(base, head, world.work / ".git") == proposal
+    assert repository.commit(proposal).parents == (base, head)
+    assert repository.changed_paths(base, proposal) == {"dev.yaml"}
+    assert [change.commit for change in repository.changes("dev.yaml", base, proposal)] == [proposal]
+    assert repository.is_ancestor(base, proposal)
+    assert set(repository.between(base, proposal, 10)) == {head, proposal}
+    assert repository.merge_bases(proposal, base) == (base,)
+    assert repository.head() == base
+
+
+def test_a_proposal_of_what_is_merged_already_is_the_branch_itself(world: GitWorld, repository: Repository) -> None:
+    old = world.write(DEV, "1").commit(ALICE, "one").push().tip
+    tip = world.write(DEV, "2").commit(ALICE, "two").push().tip
+    follow(repository)
+    assert repository.proposal(tip, old, world.work / ".git") == tip
+
+
+def test_a_proposal_that_conflicts_is_stale(world: GitWorld, repository: Repository) -> None:
+    world.write(DEV, "1").commit(ALICE, "one").push()
+    head = world.branch("bump").write(DEV, "2").commit(BOB, "bump").tip
+    tip = world.switch("main").write(DEV, "3").commit(ALICE, "meanwhile").push().tip
+    follow(repository)
+    with pytest.raises(PolicyDenied) as denied:
+        repository.proposal(tip, head, world.work / ".git")
+    assert denied.value.reason is Reason.APPROVAL_STALE
+    with pytest.raises(Transient):
+        repository.proposal(tip, UNKNOWN, world.work / ".git")

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from reconciler.core import audit
-from reconciler.core.audit import START, Entry, Kind
+from reconciler.core.audit import START, Checkpoint, Entry, Kind
 from reconciler.errors import PolicyDenied, Reason, Transient
 from reconciler.model import (
     Accepted,
+    AcceptedPolicy,
     Action,
     Attempt,
     CommitId,
@@ -29,7 +30,9 @@ from reconciler.model import (
     OperatorHand,
     Outcome,
     Release,
+    Rewrite,
     RunId,
+    Soak,
     Status,
     Sync,
     Verdict,
@@ -45,7 +48,18 @@ LIVE = Release("101-aaaaaaaaaaaa", RunId(101), Digest("a" * 64))
 GATE = GateResult(
     Gate.APPROVAL, Verdict.HELD, Reason.APPROVAL_MISSING, "nobody \u2028 \U0001f600", ("#12", "é"), "ask", LATER
 )
-ATTEMPT = Attempt(STAGING, Action.DEPLOY, DECLARED, LIVE, NOON, request="#12", approvers=("7",), gates=(GATE,), token=4)
+ATTEMPT = Attempt(
+    STAGING,
+    Action.DEPLOY,
+    DECLARED,
+    LIVE,
+    NOON,
+    request="#12",
+    approvers=("7",),
+    gates=(GATE,),
+    token=4,
+    plan="b" * 64,
+)
 DRIFT = Drift("bin/run", DriftKind.MODE, "0755", "0644")
 STATUS = Status(
     environment=STAGING,
@@ -64,6 +78,10 @@ STATUS = Status(
     since=NOON,
 )
 ACCEPTED = Accepted(STAGING, CommitId("c" * 40), Digest("d" * 64), RunId(101), Digest("a" * 64), "#12", ("7",), NOON)
+SOAK = Soak(STAGING, RunId(101), Digest("a" * 64), NOON, Digest("d" * 64), NOON, LATER, 299.75, 4)
+POLICY = AcceptedPolicy(CommitId("e" * 40), Digest("f" * 64), "#13", ("7", "9"), NOON)
+REWRITE = Rewrite(CommitId("2" * 40), CommitId("1" * 40), "ops", "a secret was removed", LATER)
+CHECKPOINT = Checkpoint(2, "9" * 64, NOON, "-----BEGIN SSH SIGNATURE-----\nU1NI\n-----END SSH SIGNATURE-----\n")
 
 
 class Noon:
@@ -123,6 +141,8 @@ def test_a_new_store_remembers_nothing(store: Store) -> None:
     assert store.accepted(STAGING) is None
     assert (store.attempts(), store.unfinished(), store.transitions(), list(store.audit())) == ((), (), (), [])
     assert store.hand(STAGING) == OperatorHand()
+    assert (store.succeeded(STAGING), store.soaks(), store.policy()) == ((), {}, None)
+    assert (store.rewrites(), store.checkpoints()) == ((), ())
 
 
 def test_everything_is_there_when_it_is_opened_again(reopen: Callable[[], Store]) -> None:
@@ -130,8 +150,14 @@ def test_everything_is_there_when_it_is_opened_again(reopen: Callable[[], Store]
     first.save_tip(CommitId("e" * 40))
     attempt = first.begin(ATTEMPT)
     first.finish(succeeded(attempt), STATUS, ACCEPTED)
+    first.save_soaks({STAGING: SOAK})
+    first.save_policy(POLICY)
+    first.accept_rewrite(REWRITE)
+    first.save_checkpoint(CHECKPOINT)
     again = reopen()
-    assert again.tip() == "e" * 40
+    assert (again.soaks(), again.policy()) == ({STAGING: SOAK}, POLICY)
+    assert (again.rewrites(), again.checkpoints()) == ((REWRITE,), (CHECKPOINT,))
+    assert again.tip() == REWRITE.tip
     assert again.attempts() == (succeeded(attempt),)
     assert again.statuses() == {STAGING: STATUS}
     assert again.accepted(STAGING) == ACCEPTED
@@ -323,6 +349,143 @@ def test_texts_that_are_no_text_are_remembered_readably(store: Store) -> None:
     assert len(chain(store)) == 2
 
 
+def test_the_digest_of_the_plan_is_in_the_attempt_and_in_both_of_its_entries(store: Store) -> None:
+    store.finish(succeeded(store.begin(ATTEMPT)), STATUS, None)
+    store.refuse(replace(ATTEMPT, plan=""), STATUS)
+    assert [attempt.plan for attempt in store.attempts()] == ["", "b" * 64]
+    assert [entry.plan for entry in chain(store)] == ["b" * 64, "b" * 64, ""]
+
+
+# --- what succeeded -----------------------------------------------------------------------------
+
+
+def ended(store: Store, minute: int, outcome: Outcome = Outcome.SUCCEEDED, name: EnvironmentName = STAGING) -> Attempt:
+    begun = store.begin(replace(ATTEMPT, environment=name, started=NOON + timedelta(minutes=minute)))
+    end = replace(begun, outcome=outcome, finished=begun.started + timedelta(seconds=1))
+    store.finish(end, replace(STATUS, environment=name), None)
+    return end
+
+
+def test_what_succeeded_comes_newest_first_and_of_one_environment(store: Store) -> None:
+    first, second = ended(store, 0), ended(store, 1)
+    ended(store, 2, Outcome.FAILED)
+    ended(store, 3, Outcome.INTERRUPTED)
+    ended(store, 4, name=PROD)
+    store.refuse(replace(ATTEMPT, started=NOON + timedelta(minutes=5)), STATUS)
+    store.begin(ATTEMPT)
+    assert store.succeeded(STAGING) == (second, first)
+    assert store.succeeded(STAGING, limit=1) == (second,)
+    assert store.succeeded(EnvironmentName("unknown")) == ()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "found"),
+    [
+        pytest.param(0, 0, id="a second before the first ended: none"),
+        pytest.param(1, 1, id="to the moment: that one"),
+        pytest.param(60, 1, id="while the second one ran: the first"),
+        pytest.param(61, 2, id="when the second one ended: both"),
+    ],
+)
+def test_what_had_succeeded_by_a_time(store: Store, seconds: int, found: int) -> None:
+    both = ended(store, 0), ended(store, 1)
+    assert store.succeeded(STAGING, until=NOON + timedelta(seconds=seconds)) == both[:found][::-1]
+
+
+def test_what_succeeded_keeps_its_order_when_the_clock_was_set_back(store: Store) -> None:
+    first, second = ended(store, 10), ended(store, 5)
+    assert store.succeeded(STAGING) == (second, first)
+    assert store.succeeded(STAGING, until=NOON + timedelta(minutes=7)) == (second,)
+
+
+# --- the rules between environments -------------------------------------------------------------
+
+
+def test_soaks_come_back_as_they_were_and_go_when_their_row_is_broken(store: Store) -> None:
+    other = replace(SOAK, environment=PROD, live_since=None, earned=0.0)
+    store.save_soaks({STAGING: SOAK, PROD: other})
+    assert store.soaks() == {STAGING: SOAK, PROD: other}
+    longer = replace(SOAK, earned=601.5, seen=LATER + timedelta(minutes=5))
+    store.save_soaks({STAGING: longer})
+    assert store.soaks() == {STAGING: longer, PROD: other}
+    store.save_soaks({STAGING: None, PROD: other, EnvironmentName("unknown"): None})
+    assert store.soaks() == {PROD: other}
+    assert chain(store) == []
+
+
+def test_a_policy_in_force_is_remembered_and_audited_once(store: Store) -> None:
+    store.save_policy(POLICY)
+    store.save_policy(replace(POLICY, accepted_at=LATER))
+    assert store.policy() == POLICY
+    (entry,) = chain(store)
+    assert (entry.kind, entry.commit, entry.sha256) == (Kind.POLICY, POLICY.commit, POLICY.digest)
+    assert (entry.request, entry.approvers, entry.at) == ("#13", ("7", "9"), NOON)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [pytest.param({"commit": "0" * 40}, id="another commit"), pytest.param({"digest": "0" * 64}, id="other bytes")],
+)
+def test_a_policy_follows_another_one_with(store: Store, changed: dict[str, str]) -> None:
+    store.save_policy(POLICY)
+    new = replace(POLICY, **changed)  # type: ignore[arg-type]
+    store.save_policy(new)
+    assert store.policy() == new
+    assert len(chain(store)) == 2
+
+
+def test_an_accepted_rewrite_is_remembered_audited_and_followed(store: Store) -> None:
+    store.save_tip(REWRITE.instead_of)
+    store.accept_rewrite(REWRITE)
+    assert (store.rewrites(), store.tip()) == ((REWRITE,), REWRITE.tip)
+    (entry,) = chain(store)
+    assert (entry.kind, entry.environment, entry.commit) == (Kind.OPERATOR, "", REWRITE.tip)
+    assert (entry.by, entry.at) == ("ops", LATER)
+    assert "a secret was removed" in entry.message
+
+
+def test_an_accepted_rewrite_told_again_does_not_take_the_branch_back(store: Store) -> None:
+    store.accept_rewrite(REWRITE)
+    store.save_tip(CommitId("3" * 40))
+    store.accept_rewrite(REWRITE)
+    assert (store.rewrites(), store.tip(), len(chain(store))) == ((REWRITE,), "3" * 40, 1)
+
+
+def test_rewrites_come_oldest_first(store: Store) -> None:
+    again = replace(REWRITE, at=NOON, reason="once more")
+    store.accept_rewrite(REWRITE)
+    store.accept_rewrite(again)
+    assert store.rewrites() == (REWRITE, again)
+    assert len(chain(store)) == 2
+
+
+def test_checkpoints_come_oldest_first_and_one_for_each_length_of_the_chain(store: Store) -> None:
+    later = replace(CHECKPOINT, entries=12, head="8" * 64, at=LATER)
+    for checkpoint in (CHECKPOINT, later, later, CHECKPOINT, replace(CHECKPOINT, at=LATER, signature="other")):
+        store.save_checkpoint(checkpoint)
+    assert store.checkpoints() == (CHECKPOINT, later)
+    assert chain(store) == []
+
+
+def test_a_checkpoint_that_contradicts_an_earlier_one_is_refused(store: Store) -> None:
+    store.save_checkpoint(CHECKPOINT)
+    with pytest.raises(Transient) as refused:
+        store.save_checkpoint(replace(CHECKPOINT, head="8" * 64))
+    assert refused.value.reason is Reason.STORE_UNAVAILABLE
+    assert "altered" in refused.value.hint
+    assert store.checkpoints() == (CHECKPOINT,)
+
+
+def test_words_of_governance_that_are_no_text_are_remembered_readably(store: Store) -> None:
+    hostile, shown = "a\udcff", "a\\udcff"
+    store.accept_rewrite(replace(REWRITE, reason=hostile, by=hostile))
+    store.accept_rewrite(replace(REWRITE, reason=hostile, by=hostile))
+    store.save_policy(replace(POLICY, request=hostile, approvers=(hostile,)))
+    assert store.rewrites() == (replace(REWRITE, reason=shown, by=shown),)
+    assert store.policy() == replace(POLICY, request=shown, approvers=(shown,))
+    assert len(chain(store)) == 2
+
+
 # --- the operator's hand ------------------------------------------------------------------------
 
 
@@ -356,10 +519,14 @@ def test_several_threads_write_one_chain(store: Store) -> None:
         for _ in range(5):
             attempt = store.begin(replace(ATTEMPT, environment=name))
             store.finish(succeeded(attempt), replace(STATUS, environment=name), replace(ACCEPTED, environment=name))
+            store.save_soaks({name: replace(SOAK, environment=name, token=attempt.id or 0)})
+            store.accept_rewrite(REWRITE)
             store.statuses()
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
-    assert len(chain(store)) == 80
+    assert len(chain(store)) == 81
+    assert store.rewrites() == (REWRITE,)
+    assert len(store.soaks()) == 8
     assert len(store.statuses()) == 8
     assert store.unfinished() == ()

@@ -10,16 +10,30 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import ParamSpec, TypeVar
 
-from reconciler.core.audit import START, Entry, Fact, Kind, attempted, operated, seal
+from reconciler.core.audit import (
+    START,
+    Checkpoint,
+    Entry,
+    Fact,
+    Kind,
+    attempted,
+    operated,
+    policy_accepted,
+    rewrite_accepted,
+    seal,
+)
 from reconciler.core.strictjson import clean
 from reconciler.errors import PolicyDenied, Reason, Transient
 from reconciler.model import (
     Accepted,
+    AcceptedPolicy,
     Attempt,
     CommitId,
     EnvironmentName,
     OperatorHand,
     Outcome,
+    Rewrite,
+    Soak,
     Status,
     Transition,
 )
@@ -40,6 +54,10 @@ class Memory:
     accepted: Mapping[EnvironmentName, Accepted] = field(default_factory=dict)
     attempts: Mapping[int, Attempt] = field(default_factory=dict)
     hands: Mapping[EnvironmentName, OperatorHand] = field(default_factory=dict)
+    soaks: Mapping[EnvironmentName, Soak] = field(default_factory=dict)
+    policy: AcceptedPolicy | None = None
+    rewrites: tuple[Rewrite, ...] = ()
+    checkpoints: tuple[Checkpoint, ...] = ()
     transitions: tuple[Transition, ...] = ()
     entries: tuple[Entry, ...] = ()
 
@@ -179,6 +197,64 @@ class FakeStore:
     def attempts(self, environment: EnvironmentName | None = None, limit: int = 100) -> tuple[Attempt, ...]:
         found = [a for a in self._read("attempts").attempts.values() if environment in (None, a.environment)]
         return tuple(reversed(found))[:limit]
+
+    def succeeded(
+        self, environment: EnvironmentName, until: datetime | None = None, limit: int = 200
+    ) -> tuple[Attempt, ...]:
+        mine = [a for a in self._read("succeeded").attempts.values() if a.environment == environment]
+        found = [a for a in mine if a.outcome is Outcome.SUCCEEDED and a.finished]
+        return tuple(a for a in reversed(found) if until is None or (a.finished and a.finished <= until))[:limit]
+
+    # --- the rules between environments ---------------------------------------------------------
+
+    def soaks(self) -> Mapping[EnvironmentName, Soak]:
+        return dict(self._read("soaks").soaks)
+
+    @_one_at_a_time
+    def save_soaks(self, soaks: Mapping[EnvironmentName, Soak | None]) -> None:
+        known: dict[EnvironmentName, Soak | None] = {**self._read("save_soaks").soaks, **soaks}
+        new = {name: soak for name, soak in known.items() if soak is not None}
+        if new != self.memory.soaks:
+            with self._transaction("soaks"):
+                self.memory = replace(self.memory, soaks=new)
+
+    def policy(self) -> AcceptedPolicy | None:
+        return self._read("policy").policy
+
+    @_one_at_a_time
+    def save_policy(self, policy: AcceptedPolicy) -> None:
+        known = self._read("save_policy").policy
+        if known is None or (known.commit, known.digest) != (policy.commit, policy.digest):
+            readable = replace(policy, request=clean(policy.request), approvers=tuple(map(clean, policy.approvers)))
+            fact = policy_accepted(readable, self._clock.now())
+            with self._transaction("policy"):
+                self.memory = replace(self.memory, policy=readable).with_entry(fact)
+
+    def rewrites(self) -> tuple[Rewrite, ...]:
+        return self._read("rewrites").rewrites
+
+    @_one_at_a_time
+    def accept_rewrite(self, rewrite: Rewrite) -> None:
+        readable = replace(rewrite, by=clean(rewrite.by), reason=clean(rewrite.reason))
+        known = self._read("accept_rewrite").rewrites
+        if readable not in known:
+            with self._transaction("rewrite"):
+                new = replace(self.memory, rewrites=(*known, readable), tip=rewrite.tip)
+                self.memory = new.with_entry(rewrite_accepted(readable))
+
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        return self._read("checkpoints").checkpoints
+
+    @_one_at_a_time
+    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        known = {one.entries: one for one in self._read("save_checkpoint").checkpoints}
+        before = known.setdefault(checkpoint.entries, checkpoint)
+        if before.head != checkpoint.head:
+            message = f"a checkpoint says that entry {before.entries} has another hash"
+            raise Transient(Reason.STORE_UNAVAILABLE, message, "the audit chain was altered")
+        if len(known) > len(self.memory.checkpoints):
+            with self._transaction("checkpoint"):
+                self.memory = replace(self.memory, checkpoints=tuple(known[count] for count in sorted(known)))
 
     # --- the operator's hand, and what is shown -------------------------------------------------
 
