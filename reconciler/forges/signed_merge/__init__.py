@@ -27,7 +27,7 @@ from reconciler.forges.signed_merge.files import KeyFiles
 from reconciler.forges.signed_merge.people import Roster, claimed
 from reconciler.forges.signed_merge.signatures import NotSigned, Signatures, Signed
 from reconciler.forges.signed_merge.signers import Unusable
-from reconciler.model import ChangeRequest, Commit, CommitId, Decision, ForgeFacts, Person, Review
+from reconciler.model import ChangeRequest, Commit, CommitId, Decision, ForgeFacts, Person, Proposal, Review
 from reconciler.ports import Forge, Parts, Repository
 
 VERDICTS = 8192
@@ -130,6 +130,10 @@ class SignedMerge:
             return self._facts(commit, roster)
         except PolicyDenied as refused:  # a commit too large to be read: what came with it is never approved
             return _none(commit, refused.message)
+
+    def propose(self, proposal: Proposal) -> str | None:  # noqa: ARG002 - what the port passes
+        """None: there are no pull requests here. A branch is let in by whoever merges it with their signature."""
+        return None
 
     def _facts(self, commit: CommitId, roster: Roster) -> ForgeFacts:
         merge = self._repository.commit(commit)

@@ -1,20 +1,15 @@
 """Who signed a commit: its signature against the operator's keys, by ssh-keygen and gpgv.
 
 The tools decide; what is read here beforehand only finds the key and the line to check against, so that
-a refusal can say which key it was. Nothing is written to disk: signature and line go in by pipes, which
-also makes the line that is checked the very line that was read.
+a refusal can say which key it was.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
-import hashlib
 import os
 import re
-import subprocess
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,22 +17,13 @@ from reconciler.errors import Reason, Transient
 from reconciler.forges.signed_merge.people import Roster
 from reconciler.model import Commit, Person
 from reconciler.ports import Trace
+from reconciler.signing import tools
+from reconciler.signing.tools import INPUT, SIGNATURE_BYTES, SSH, Input, ToolFailed
 
-SIGNATURE_BYTES = 16 * 1024
-"""Largest signature that is looked at. A pipe takes 64 KiB without a reader; RSA with 16384 bits needs 5."""
-
-_SSH = re.compile(r"-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/=\n]+)\n-----END SSH SIGNATURE-----\n*")
 _PGP = re.compile(r"-----BEGIN PGP SIGNATURE-----\n[A-Za-z0-9+/=\n :.()-]*?\n-----END PGP SIGNATURE-----\n*")
 _STRONG = frozenset({"8", "9", "10", "11"})
 """SHA-256, SHA-384, SHA-512, SHA-224 by their OpenPGP numbers."""
 _REFUSED = ("EXPSIG", "EXPKEYSIG", "REVKEYSIG", "BADSIG", "ERRSIG", "NO_PUBKEY", "KEYREVOKED", "FAILURE")
-
-
-class _File:
-    """Stands in an argument list where a tool wants a file's name."""
-
-
-_FILE = _File()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,35 +67,35 @@ class Signatures:
             return NotSigned("carries no signature")
         if len(text) > SIGNATURE_BYTES:
             return NotSigned("carries a signature of a size that no key makes")
-        if match := _SSH.fullmatch(text):
+        if match := SSH.fullmatch(text):
             return self._ssh(commit, text, match.group(1), roster)
         if _PGP.fullmatch(text):
             return self._pgp(commit, text, roster)
         return NotSigned("carries a signature that is neither one of SSH nor one of OpenPGP")
 
     def _ssh(self, commit: Commit, armor: str, body: str, roster: Roster) -> Signed | NotSigned:
-        fields = _sshsig(body)
-        if fields is None:
+        found = tools.envelope(body)
+        if found is None:
             return NotSigned("carries an SSH signature that is not well-formed")
-        key, namespace = base64.b64encode(fields[0]).decode(), fields[1]
-        shown = ssh_fingerprint(fields[0])
+        key, namespace = base64.b64encode(found.key).decode(), found.namespace
+        shown = tools.fingerprint(found.key)
         if namespace != b"git":
             return NotSigned(f"carries a signature made for {namespace[:40]!r} and not for git, by the key {shown}")
         if key not in roster.lines:
             return NotSigned(f"is signed by the key {shown}, which is not among the allowed signers")
         why = ""
         for line in roster.lines[key]:
-            arguments = ("-Y", "verify", "-n", "git", "-I", line.presented, "-s", _FILE, "-f", _FILE)
+            arguments = ("-Y", "verify", "-n", "git", "-I", line.presented, "-s", INPUT, "-f", INPUT)
             code, output = self._run("ssh-keygen", arguments, (armor.encode(), line.text.encode()), commit.payload)
             if code == 0:
                 return Signed(roster.by_key[key], lasting=not line.timed)
-            why = _first_line(output)
+            why = tools.first_line(output)
         return NotSigned(f"carries a signature of the key {shown} that ssh-keygen refuses: {why}")
 
     def _pgp(self, commit: Commit, armor: str, roster: Roster) -> Signed | NotSigned:
         if self._keyring is None:
             return NotSigned("is signed with OpenPGP, and the settings name no gpg_keyring")
-        arguments = ("--homedir", os.devnull, "--keyring", str(self._keyring), "--status-fd", "1", "--", _FILE, "-")
+        arguments = ("--homedir", os.devnull, "--keyring", str(self._keyring), "--status-fd", "1", "--", INPUT, "-")
         code, output = self._run("gpgv", arguments, (armor.encode(),), commit.payload)
         found = [words[1:] for line in output.splitlines() if (words := line.split())[:1] == ["[GNUPG:]"] and words[1:]]
         kinds = [words[0] for words in found]
@@ -127,80 +113,12 @@ class Signatures:
         return Signed(person, lasting=False)  # a key may expire, and only gpgv knows when
 
     def _run(
-        self, tool: str, arguments: Sequence[str | _File], contents: Sequence[bytes], stdin: bytes
+        self, tool: str, arguments: Sequence[str | Input], contents: Sequence[bytes], stdin: bytes
     ) -> tuple[int, str]:
-        """Run a tool with contents in the place of files, in their order. Returns exit code and output."""
-        with ExitStack() as stack:
-            ends = [_readable(stack, content) for content in contents]
-            names = (f"/dev/fd/{end}" for end in ends)
-            argv = [next(names) if isinstance(argument, _File) else argument for argument in arguments]
-            self._trace(tool)
-            try:
-                done = subprocess.run(
-                    [tool, *argv],
-                    input=stdin,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    timeout=self._seconds,
-                    check=False,
-                    pass_fds=ends,
-                    start_new_session=True,
-                    cwd="/",
-                    env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"} | _time_zone(),
-                )
-            except FileNotFoundError:
-                raise _unavailable(f"{tool} is not installed", f"install {_PACKAGES[tool]}") from None
-            except subprocess.TimeoutExpired:
-                hint = "is the machine overloaded, or bounds.git_local_seconds very small?"
-                raise _unavailable(f"{tool} did not end within {self._seconds:g} s", hint) from None
-            except OSError as error:
-                raise _unavailable(f"{tool} could not be started: {error.strerror}", "") from None
-        return done.returncode, done.stdout.decode("utf-8", "replace")
-
-
-def ssh_fingerprint(blob: bytes) -> str:
-    """As ssh-keygen shows it."""
-    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
-
-
-def _sshsig(body: str) -> tuple[bytes, bytes] | None:
-    """Public key and namespace in a signature (OpenSSH, PROTOCOL.sshsig)."""
-    try:
-        blob = base64.b64decode(body.replace("\n", ""), validate=True)
-    except binascii.Error:
-        return None
-    if not blob.startswith(b"SSHSIG\x00\x00\x00\x01"):
-        return None
-    strings = []
-    at = 10
-    for _ in range(5):  # public key, namespace, reserved, hash algorithm, signature
-        length = int.from_bytes(blob[at : at + 4], "big")
-        at += 4 + length
-        if at > len(blob):
-            return None
-        strings.append(blob[at - length : at])
-    return (strings[0], strings[1]) if at == len(blob) else None
-
-
-def _readable(stack: ExitStack, content: bytes) -> int:
-    """A pipe's end from which a tool reads this content; small enough to be written before anybody reads."""
-    reading, writing = os.pipe()
-    stack.callback(os.close, reading)
-    try:
-        os.write(writing, content)
-    finally:
-        os.close(writing)
-    return reading
-
-
-def _time_zone() -> dict[str, str]:
-    """Times in an allowed signers file without a Z are in the zone of the system."""
-    return {"TZ": os.environ["TZ"]} if "TZ" in os.environ else {}
-
-
-def _first_line(output: str) -> str:
-    line = next((line for line in output.splitlines() if line.strip()), "no reason given")
-    return "".join(c if c.isprintable() else "?" for c in line)[:200]
+        try:
+            return tools.run(tool, arguments, contents, stdin, seconds=self._seconds, trace=self._trace)
+        except ToolFailed as failed:
+            raise Transient(Reason.FORGE_UNAVAILABLE, str(failed), failed.hint) from None
 
 
 def _meaning(words: Sequence[str]) -> str:
@@ -213,10 +131,3 @@ def _meaning(words: Sequence[str]) -> str:
         "ERRSIG": f"the key {who} is not in the keyring, or of a kind that gpgv does not know",
         "NO_PUBKEY": f"the key {who} is not in the keyring",
     }.get(kind, kind)
-
-
-def _unavailable(what: str, hint: str) -> Transient:
-    return Transient(Reason.FORGE_UNAVAILABLE, what, hint)
-
-
-_PACKAGES = {"ssh-keygen": "the OpenSSH client", "gpgv": "gpgv"}
