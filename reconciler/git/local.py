@@ -28,6 +28,8 @@ TIP = "refs/reconciler/tip"
 """Our own reference: whatever branches and tags the remote has, none can be named like it."""
 PACKS = 50
 """Packs, one for each fetch, before they are put into one: more make every read slower."""
+KEPT = "1.day.ago"
+"""Since when an object that nothing refers to (of a proposal, or of a rewritten branch) is kept at least."""
 
 _WAIT_SECONDS = 0.02
 
@@ -101,8 +103,36 @@ class LocalMirror:
         self._fetch(self.path)
         if self.tip() is None:
             raise GitFailed("the local mirror: its reference is broken")
-        if len(list((self.path / "objects" / "pack").glob("*.pack"))) > PACKS:
-            self._git.local(self.path, "repack", "-a", "-d", "-q")
+        self._tidy()
+
+    def take(self, clone: Path, git: Git, commit: CommitId) -> None:
+        """Fetch a commit with all its history out of a local clone; no reference moves. Only when `exclusive`.
+
+        Git asks for it by name, which a clone grants since protocol version 2. It takes no configuration that
+        runs a command from the clone, and gets no way on from there: a clone that lacks objects may not fetch them.
+
+        Args:
+            clone: The clone's git directory.
+            git: Runs git with the clone as its only remote.
+            commit: Its full name.
+
+        Raises:
+            GitFailed: The clone does not hold it, or is none.
+            Transient: `RepositoryUnavailable`, after the deadline.
+        """
+        with _disk(self._home):
+            _sweep(self.path)
+        git.network(
+            self.path,
+            "fetch",
+            *("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap="),
+            "--upload-pack=GIT_ALLOW_PROTOCOL=none GIT_NO_LAZY_FETCH=1 git -c safe.directory=* upload-pack",
+            "--",
+            str(clone),
+            commit,
+            limit=64 * 1024,
+        )
+        self._tidy()
 
     def replace(self, object_format: str) -> None:
         """Make a new mirror and put it in the place of this one. Only when `exclusive`.
@@ -130,6 +160,12 @@ class LocalMirror:
     def exists(self) -> bool:
         """Whether there is a mirror to try at all."""
         return self.path.is_dir()
+
+    def _tidy(self) -> None:
+        """Put many packs into one, and let go what nothing refers to and nobody who plans still reads."""
+        if len(list((self.path / "objects" / "pack").glob("*.pack"))) > PACKS:
+            self._git.local(self.path, "repack", "-A", "-d", "-q", f"--unpack-unreachable={KEPT}")
+            self._git.local(self.path, "prune", f"--expire={KEPT}")
 
     def _locked(self, lock: int) -> bool:
         with _disk(self._home):

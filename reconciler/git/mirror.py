@@ -18,12 +18,13 @@ from typing import TypeVar
 
 from reconciler.bounds import Bounds
 from reconciler.errors import PolicyDenied, Reason, Transient
-from reconciler.git import objects, remote
+from reconciler.git import objects, proposing, remote
 from reconciler.git.ancestry import Ancestry
 from reconciler.git.command import Git, GitFailed
 from reconciler.git.contents import COMMITS_KEPT, Contents
 from reconciler.git.local import LocalMirror
 from reconciler.git.recent import Recent
+from reconciler.git.remote import Remote
 from reconciler.model import BlobId, Change, Commit, CommitId, TreeEntry
 from reconciler.ports import Trace
 
@@ -55,6 +56,7 @@ class Mirror:
         self._branch = remote.check_branch(branch)
         self._folder = remote.check_folder(folder)
         self._bounds = bounds
+        self._trace = trace
         self._git = Git(self._remote, bounds, trace)
         self._local = LocalMirror(directory, self._remote, branch, self._git, bounds)
         self._nowhere = directory / "none"  # so that `ls-remote` reads no repository's configuration
@@ -245,6 +247,29 @@ class Mirror:
             return output
 
         return tuple(CommitId(name) for name in self._reading(read, one, other).decode("ascii", "replace").split())
+
+    def proposal(self, base: CommitId, head: CommitId, clone: Path) -> CommitId:
+        """What the branch at `base` would be if `head`, a commit of a local clone, were merged.
+
+        Always the same for the same two; `base` itself when it contains `head` already. The tip is not touched.
+
+        Raises:
+            PolicyDenied: `ApprovalStale`: the two do not merge without a conflict.
+            Transient: `RepositoryUnavailable`: the clone does not hold `head`; nothing was fetched before.
+        """
+        there = Remote(str(clone.absolute()), "file", clone.absolute())
+        courier = Git(there, self._bounds, self._trace)
+        with self._local.exclusive():
+            if not self._local.exists():
+                raise self._unavailable("nothing of it was fetched yet")
+            for commit in (base, head):
+                if not remote.is_commit(commit):
+                    raise self._unavailable(f"{commit!r} is not the name of a commit")
+                if not self._holds(commit):
+                    proposing.bring(self._local, courier, clone.absolute(), commit)
+            if self._ancestry.of_pair(self._local.path, head, base):
+                return base
+            return proposing.merged(self._git, self._local.path, base, head)
 
     def watched(self) -> tuple[Path, ...]:
         """Local folders whose changes mean that the branch may have moved; empty for a remote one.

@@ -85,6 +85,14 @@ def test_the_rules_for_new_environments_can_be_set_by_variables(settings: Load) 
     assert (read.required, read.allow_self) == (2, True)
 
 
+@pytest.mark.parametrize("by", ["file", "variable"])
+def test_the_floors_are_a_list_of_approvals(by: str, settings: Load) -> None:
+    text = '[{"required": 2, "from": ["a", "b"]}, {"allow_self": true, "environments": ["shop/*"]}]'
+    one, other = (settings(f"floors: {text}\n") if by == "file" else settings(FLOORS=text)).floors
+    assert (one.required, one.from_, one.environments) == (2, ("a", "b"), ("*",))
+    assert (other.required, other.allow_self, other.environments) == (1, True, ("shop/*",))
+
+
 @pytest.mark.parametrize("by", ["argument", "variable", "folder"])
 def test_a_settings_file_is_found_by(by: str, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "started/reconciler.yaml").write_text("workers: 1\n")
@@ -186,6 +194,26 @@ IN_THE_FILE: dict[str, tuple[str, list[str]]] = {
         "new_environments: {required: 0}\n",
         ["1:20: new_environments.required: found 0; wanted how many people must approve"],
     ),
+    "a floor in place of a list of them": (
+        "floors: {required: 2}\n",
+        ["1:1: floors: found a mapping; wanted a list of mappings: the operator's floor"],
+    ),
+    "a word for a floor": (
+        "floors: [none]\n",
+        ["1:10: floors[0]: found text of 4 characters; wanted a mapping: the op"],
+    ),
+    "a number of a floor": (
+        "floors:\n- {required: 0}\n",
+        ["2:4: floors[0].required: found 0; wanted how many people must approve"],
+    ),
+    "an unknown key of a floor": (
+        "floors:\n- {environment: [prod]}\n",
+        ["2:4: floors[0].environment: no such key; did you mean environments? known: required, from, allow_self"],
+    ),
+    "a pattern of a floor": (
+        "floors:\n- {environments: [Prod]}\n",
+        ["floors[0].environments[0]: found text of 4 characters; wanted text: a list of the environments"],
+    ),
     "several at once, in the order of the file": (
         "workers: 0\nrepository: {ulr: x}\nlog_format: xml\n",
         ["1:1: workers: found 0", "2:14: repository.ulr: no such key", "3:1: log_format: found text of 3 characters"],
@@ -234,6 +262,12 @@ IN_VARIABLES: dict[str, tuple[dict[str, str], str]] = {
     "a section that is no JSON": ({"REPOSITORY": "."}, "RECONCILER_REPOSITORY: found text that is no JSON"),
     "a key in a section's JSON": ({"REPOSITORY": '{"ulr": "x"}'}, "RECONCILER_REPOSITORY: ulr: no such key; did you"),
     "a value in a section's JSON": ({"BOUNDS": '{"redirects": -1}'}, "RECONCILER_BOUNDS: redirects: found -1; wanted"),
+    "a key of a floor": (
+        {"FLOORS__0__REQUIRE": "2"},
+        "RECONCILER_FLOORS__0__REQUIRE: there is no such setting; did you mean RECONCILER_FLOORS?",
+    ),
+    "a floor that is no JSON": ({"FLOORS": "2"}, "RECONCILER_FLOORS: found text that is no JSON list or mapping"),
+    "a value in a floor's JSON": ({"FLOORS": '[{"required": 0}]'}, "RECONCILER_FLOORS: [0].required: found 0; wanted"),
     "a source without its rules": (
         {"SOURCES__CI__TYPE": "directory"},
         "RECONCILER_SOURCES__CI__TYPE: sources.ci.provenance: this key is required",

@@ -1,0 +1,114 @@
+"""A plan for a terminal."""
+
+from __future__ import annotations
+
+from reconciler.cli.planning import words
+from reconciler.cli.render import ARROW, Cell, Page, moment, short
+from reconciler.cli.story import gate_rows
+from reconciler.core.plandoc import ChangePlan, Commits, EnvironmentPlan, Files, Setting
+from reconciler.model import GateResult, Verdict
+
+Row = tuple[Cell | str, ...]
+
+_STYLES = {"+": "good", "-": "bad", "!": "warn"}
+
+
+def show(plan: ChangePlan) -> None:
+    """Print it: the answer, then one environment after the other."""
+    page = Page()
+    page.line(Cell(f"Merging {short(plan.head)} into {plan.branch} {words.verdict(plan)}", "head"))
+    page.line(Cell(f"onto {plan.base}, as of {moment(plan.as_of)}", "dim"))
+    if plan.problems:
+        _section(page, "Files that can't be declarations", [(problem,) for problem in plan.problems[: words.SHOWN]])
+    if plan.policy:
+        _section(page, "The policy can't be read", [(problem,) for problem in plan.policy.problems])
+        _section(page, "Policy", _settings(plan.policy.settings))
+    for one in plan.environments:
+        page.line()
+        _environment(page, one)
+    _concerned(page, plan)
+    page.line()
+    page.line(Cell("Plan ", "dim"), plan.digest)
+
+
+def _environment(page: Page, one: EnvironmentPlan) -> None:
+    page.line(Cell(f"{one.environment}: {words.title(one)}", "head"))
+    rows: list[Row] = []
+    if one.live_unknown:
+        rows.append((Cell("Live", "dim"), f"{words.NOT_KNOWN}: {one.live_unknown}"))
+    if declared := words.declared_before(one):
+        rows.append((Cell("Declared now", "dim"), f"run {declared}"))
+    if one.drifted:
+        rows.append((Cell("Drift", "dim"), f"{one.drifted} paths of what is live are not as they were put there"))
+    rows += [(Cell(title, "dim"), text) for title, text in words.how_it_fails(one)]
+    if one.digest:
+        rows.append((Cell("Digest", "dim"), one.digest))
+    page.grid(rows, indent=2)
+    _section(page, "Settings", _settings(one.settings))
+    _commits(page, one.commits)
+    _files(page, one.files)
+    _section(page, "Gates", [row for word in one.gates for row in _gate(word)])
+
+
+def _gate(word: GateResult) -> list[Row]:
+    if word.verdict is Verdict.PENDING:
+        return [(Cell("?", "warn"), word.gate.value, Cell("waits", "warn"), word.message)]
+    rows: list[Row] = list(gate_rows(word, ""))
+    if word.not_before:
+        rows.append(("", "", "", f"not before {moment(word.not_before)}"))
+    return rows
+
+
+def _settings(settings: tuple[Setting, ...]) -> list[Row]:
+    rows: list[Row] = [
+        (item.path, f"{item.before} {ARROW} {item.after}", Cell("lowers a bar" if item.loosens else "", "bad"))
+        for item in settings[: words.SHOWN]
+    ]
+    if left := words.more(len(settings), words.SHOWN):
+        rows.append(("", left, ""))
+    return rows
+
+
+def _commits(page: Page, commits: Commits | None) -> None:
+    if commits is None or not (commits.before or commits.after):
+        return
+    built = f"{short(commits.before)}..{short(commits.after)}" if commits.before else short(commits.after)
+    rows: list[Row] = [(short(item.id), item.subject) for item in commits.subjects]
+    if commits.more:
+        rows.append(("", "and more"))
+    _section(page, f"Commits {built}", rows, empty=True)
+
+
+def _files(page: Page, files: Files | None) -> None:
+    if files is None:
+        return
+    if files.changes is None:
+        _section(page, f"Files: not known: {files.unknown}", [], empty=True)
+        return
+    rows: list[Row] = [(Cell(mark, _STYLES[mark]), path, text) for mark, path, text in words.file_lines(files.changes)]
+    if left := words.more(files.changes.total, words.SHOWN):
+        rows.append(("", left, ""))
+    _section(page, f"Files: {words.totals(files.changes)}", rows, empty=True)
+
+
+def _concerned(page: Page, plan: ChangePlan) -> None:
+    rows: list[Row] = [
+        (
+            one.environment,
+            one.action.value if one.action else "-",
+            ", ".join(f"{word.gate}: {word.reason}" for word in one.held) or "nothing in the way",
+        )
+        for one in plan.concerned
+    ]
+    if plan.more:
+        rows.append((f"and {plan.more:,} more", "", ""))
+    _section(page, "Also concerned, their own files unchanged", rows)
+
+
+def _section(page: Page, title: str, rows: list[Row], *, empty: bool = False) -> None:
+    """A heading and its rows; nothing at all when there is none, unless the heading says something by itself."""
+    if not rows and not empty:
+        return
+    page.line()
+    page.line(Cell(title, "head"), indent=2)
+    page.grid(rows, indent=4)

@@ -1,0 +1,149 @@
+"""What the text and the markdown of a plan say alike: runs, sizes, files, and the answer in one line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from reconciler.cli.render import ARROW, counted, moment, short
+from reconciler.core import plandoc
+from reconciler.core.contents import Changes, FileChange, FileFact
+from reconciler.core.plandoc import ChangePlan, EnvironmentPlan
+from reconciler.model import Declared, Release, Verdict
+
+SHOWN = 50
+"""Files, settings or environments that are listed; behind them only their number is told."""
+NOT_KNOWN = "not known from here"
+
+_DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
+_UNITS = ("B", "KiB", "MiB", "GiB")
+_STEP = 1024
+
+
+def verdict(plan: ChangePlan) -> str:
+    """The answer in one line."""
+    count = len(plan.environments)
+    what = counted(count, "environment") if count else "no environment"
+    if plan.policy:
+        what += " and the common policy" if count else ", but the common policy"
+    concerned = len(plan.concerned) + plan.more
+    if concerned:
+        what += f" ({counted(concerned, 'further one is', 'further ones are')} concerned)"
+    held = sum(bool(one.held) for one in plan.environments) + sum(bool(one.held) for one in plan.concerned)
+    return f"changes {what}" + (f"; {counted(held, 'of them is', 'of them are')} held after the merge" if held else "")
+
+
+def run_of(one: Release | Declared | None) -> str:
+    """A run with its short digest."""
+    if one is None or one.run_id is None:
+        return "-"
+    return f"{one.run_id} ({short(one.sha256)})"
+
+
+def runs(one: EnvironmentPlan) -> tuple[str, str]:
+    """From which run to which: live now, and proposed."""
+    before = NOT_KNOWN if one.live_unknown else run_of(one.live) if one.live else "nothing"
+    return before, "-" if one.wanted is None else run_of(one.wanted)
+
+
+def title(one: EnvironmentPlan) -> str:
+    """What is done, with which runs."""
+    before, after = runs(one)
+    if one.wanted is None:
+        return plandoc.act(one) + (f", run {before} stays live" if one.live else "")
+    if same_artifact(one) or not (one.live or one.live_unknown):
+        return f"{plandoc.act(one)}, run {after}"
+    return f"{plandoc.act(one)}, run {before} {ARROW} {after}"
+
+
+def shortened(text: str) -> str:
+    """Digests by their first twelve digits; they are told in full elsewhere."""
+    return _DIGEST.sub(r"\1", text)
+
+
+def same_artifact(one: EnvironmentPlan) -> bool:
+    """Whether what is live is what is proposed."""
+    live, wanted = one.live, one.wanted
+    return bool(live and wanted and (live.run_id, live.sha256) == (wanted.run_id, wanted.sha256))
+
+
+def declared_before(one: EnvironmentPlan) -> str:
+    """What the branch declares now, where that is not what is live; empty where it is."""
+    was, live = one.was, one.live
+    if was is None or (live and (was.run_id, was.sha256) == (live.run_id, live.sha256)):
+        return ""
+    return run_of(was)
+
+
+def gates_in_brief(one: EnvironmentPlan) -> str:
+    """Which gates stand in the way, in a few words."""
+    if one.held:
+        until = plandoc.earliest(one)
+        when = f", not before {moment(until)}" if until else ""
+        return ", ".join(f"{word.gate}: {word.reason}" for word in one.held) + when
+    if any(word.verdict is Verdict.PENDING for word in one.gates):
+        return "waits for approval"
+    return "nothing in the way"
+
+
+def size(number: int) -> str:
+    """Bytes as people read them: `640 B`, `1.5 KiB`."""
+    value, unit = float(number), _UNITS[0]
+    for unit in _UNITS:
+        if value < _STEP or unit == _UNITS[-1]:
+            break
+        value /= _STEP
+    return f"{number} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def totals(changes: Changes) -> str:
+    """How many files come, change, go and stay, and what becomes of the size."""
+    before, after = changes.bytes_before, changes.bytes_after
+    counts = (("added", changes.added), ("changed", changes.changed), ("removed", changes.removed))
+    told = ", ".join(f"{len(items):,} {name}" for name, items in counts if items)
+    grown = f"{size(before)} {ARROW} {size(after)}" if before else size(after)
+    return f"{told or 'no file differs'}, {changes.unchanged:,} unchanged; {grown}"
+
+
+def file_lines(changes: Changes, limit: int = SHOWN) -> Iterator[tuple[str, str, str]]:
+    """Mark, path and size of the files that differ, in order of path, at most `limit` of them."""
+    for change in changes.every[:limit]:
+        yield _mark(change), change.path, _sizes(change)
+
+
+def more(total: int, shown: int) -> str:
+    """What is left out; empty when nothing is."""
+    return f"and {total - shown:,} more" if total > shown else ""
+
+
+def how_it_fails(one: EnvironmentPlan) -> tuple[tuple[str, str], ...]:
+    """What happens on merge and on failure, and how it is undone."""
+    told = (
+        ("On merge", plandoc.on_merge(one)),
+        ("On failure", plandoc.on_failure(one)),
+        ("Undo", plandoc.undo(one)),
+    )
+    return tuple((title, text) for title, text in told if text)
+
+
+def _mark(change: FileChange) -> str:
+    return "+" if change.before is None else "-" if change.after is None else "!"
+
+
+def _sizes(change: FileChange) -> str:
+    before, after = change.before, change.after
+    if before is None or after is None:
+        fact = before or after
+        return _fact(fact) if fact else ""
+    mode = ""
+    if before.executable is not after.executable:
+        mode = ", now executable" if after.executable else ", no longer executable"
+    if before.sha256 == after.sha256:
+        return f"{size(after.size)}, same content{mode}"
+    if before.size == after.size:
+        return f"{size(after.size)}, other content{mode}"
+    return f"{size(before.size)} {ARROW} {size(after.size)}{mode}"
+
+
+def _fact(fact: FileFact) -> str:
+    return size(fact.size) + (", executable" if fact.executable else "")
