@@ -1,4 +1,4 @@
-"""`demo up|merge|smuggle|tamper|drift|down`: the tour. Each command finds the demo's folder and plays one step."""
+"""`demo up|approve|merge|freeze|smuggle|tamper|drift|down`: the tour. Each command finds the folder, plays one step."""
 
 from __future__ import annotations
 
@@ -39,6 +39,18 @@ def up(ctx: typer.Context, folder: DirOption = None) -> None:
 
 
 @app.command()
+def approve(
+    ctx: typer.Context,
+    branch: Annotated[str | None, typer.Argument(help="The proposed branch; default: the only one.")] = None,
+    folder: DirOption = None,
+) -> None:
+    """Let a proposed branch in, as the reviewer: a signed merge."""
+    from reconciler.demo.approve import approve as step
+
+    _play(ctx, folder, lambda tour: step(tour, branch))
+
+
+@app.command()
 def merge(
     ctx: typer.Context,
     environment: Annotated[str, typer.Argument(metavar="ENV", help="Which environment is promoted.")] = "staging",
@@ -50,6 +62,18 @@ def merge(
     from reconciler.model import EnvironmentName, RunId
 
     _play(ctx, folder, lambda tour: step(tour, EnvironmentName(environment), RunId(run_id)))
+
+
+@app.command()
+def freeze(
+    ctx: typer.Context,
+    lift: Annotated[bool, typer.Option("--lift", help="End it.")] = False,
+    folder: DirOption = None,
+) -> None:
+    """Let nothing new come to staging and prod for an hour."""
+    from reconciler.demo import freeze as step
+
+    _play(ctx, folder, step.lift if lift else step.freeze)
 
 
 @app.command()

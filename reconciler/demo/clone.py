@@ -1,17 +1,18 @@
 """The clone in which the people of the tour work: they commit, sign, merge and push with plain git.
 
 Isolated from the machine's and the user's own git configuration. What the clone needs stands in its own
-configuration, so that a reader may go there and look around: `git -C .demo/work log --show-signature`.
+configuration, so that a reader may go there and look around: `git -C .demo/engineer log --show-signature`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shlex
 from pathlib import Path
 
-from reconciler.core.declare import FOLDER, Declaration, read, with_artifact
+from reconciler.core.declare import FOLDER, POLICY, Declaration, read, with_artifact
 from reconciler.demo.folder import DemoFolder, shown
 from reconciler.demo.people import Person, cast
 from reconciler.demo.programs import run
@@ -22,6 +23,8 @@ from reconciler.model import CommitId, Digest, EnvironmentName, RunId
 BRANCH = "main"
 SMUGGLED = "refs/demo/smuggled"
 """Remembers the commit that nobody reviewed, for taking it back."""
+
+_SOAK = re.compile(rb"^( +soak: +)[0-9a-z.]+", re.MULTILINE)
 
 
 class Clone:
@@ -38,7 +41,7 @@ class Clone:
         """Make origin and clone, with an empty root commit pushed: the branch that declarations are merged into."""
         init = ("git", "init", "--quiet", f"--initial-branch={BRANCH}", "--template=")
         run((*init, "--bare", str(self._folder.origin)), self._folder.path, _environment())
-        run((*init, str(self._folder.work)), self._folder.path, _environment())
+        run((*init, str(self._folder.clone)), self._folder.path, _environment())
         engineer = self._people.engineer
         for key, value in (
             ("remote.origin.url", str(self._folder.origin)),
@@ -78,10 +81,12 @@ class Clone:
             Terminal: `InvalidSettings`: somebody's unfinished work is in the way.
         """
         if self._git("status", "--porcelain"):
-            message = f"there are changes in {shown(self._folder.work)} that are not committed"
-            raise Terminal(Reason.INVALID_SETTINGS, message, "commit them, or undo them with `git restore .`")
+            message = f"there are changes in {shown(self._folder.clone)} that are not committed"
+            raise Terminal(Reason.INVALID_SETTINGS, message, "commit them, or lay them aside with `git stash -u`")
         self._git("switch", "--quiet", BRANCH)
-        self._git("pull", "--quiet", "--ff-only", "origin", BRANCH)
+        self._git("fetch", "--quiet", "--prune", "origin")
+        self._git("merge", "--quiet", "--ff-only", f"origin/{BRANCH}")
+        self._git("push", "--quiet", "origin", BRANCH)  # should an interrupted step have merged, and no more
 
     def branch(self, name: str) -> None:
         """The engineer begins a branch."""
@@ -91,21 +96,35 @@ class Clone:
     def bump(self, environment: EnvironmentName, run_id: RunId, sha256: Digest) -> None:
         """The engineer changes the two lines, and signs the commit."""
         path = self.file(environment)
-        path.write_bytes(bumped(path, run_id, sha256))
+        self.edit(path, bumped(path, run_id, sha256), f"Bump {environment} to run {run_id}")
+
+    def edit(self, path: Path, data: bytes, message: str) -> None:
+        """The engineer changes one file, and signs the commit."""
+        new = not path.exists()
+        path.write_bytes(data)
         self._story.typed("engineer", f"$EDITOR {FOLDER}/{path.name}")
-        for line in self._git("diff", "--unified=0").splitlines():
-            if line.startswith(("- ", "+ ")):
+        if new:
+            self._typed("engineer", "add", f"{FOLDER}/{path.name}")
+        self._git("add", "--", str(path))
+        for line in self._git("diff", "--cached", "--unified=0").splitlines():
+            if line.startswith(("-", "+")) and not line.startswith(("---", "+++")):
                 self._story.faint(f"    {line}")
-        self._commit(f"Bump {environment} to run {run_id}")
+        self._commit(message)
 
     def merge(self, name: str) -> CommitId:
-        """The reviewer merges a branch with a commit of their own, signed: this is the approval."""
-        message = f"Merge {name}"
-        self._git("switch", "--quiet", BRANCH)
-        self._typed("reviewer", "merge", "-S", "--no-ff", "-m", message, name)
-        self._git(*_as(self._people.reviewer), "merge", "--quiet", "-S", "--no-ff", "-m", message, name)
+        """The reviewer merges a branch of this clone with a commit of their own, signed: this is the approval."""
+        commit = self._merge(name, name)
         self._git("branch", "--quiet", "--delete", name)
-        return CommitId(self._git("rev-parse", "HEAD"))
+        return commit
+
+    def merge_proposed(self, name: str) -> CommitId:
+        """The reviewer merges a branch that somebody pushed.
+
+        Raises:
+            Terminal: `InvalidSettings`: it does not go together with what was merged since.
+        """
+        self._typed("reviewer", "fetch", "origin")
+        return self._merge(name, f"origin/{name}")
 
     def push(self, who: str) -> None:
         """Publish the branch."""
@@ -134,9 +153,27 @@ class Clone:
 
     # --- what is there ----------------------------------------------------------------------------
 
+    def proposed(self) -> list[str]:
+        """Branches at the origin that wait to be let in."""
+        return [name for name in self._pushed(f"--no-merged={BRANCH}") if name != BRANCH]
+
+    def is_let_in(self, name: str) -> bool:
+        """Whether a branch at the origin is in the tracked one."""
+        return name in self._pushed(f"--merged={BRANCH}")
+
+    def changed_on(self, name: str) -> list[str]:
+        """The files, without the folder, that a proposed branch would change."""
+        names = self._git("diff", "--name-only", f"{BRANCH}...origin/{name}", "--", FOLDER).splitlines()
+        return [path.removeprefix(f"{FOLDER}/") for path in names]
+
+    @property
+    def policy(self) -> Path:
+        """The rules that are common to all environments."""
+        return self._folder.clone / FOLDER / POLICY
+
     def file(self, environment: EnvironmentName) -> Path:
         """An environment's file."""
-        return self._folder.work / FOLDER / f"{environment}.yaml"
+        return self._folder.clone / FOLDER / f"{environment}.yaml"
 
     def declared(self, environment: EnvironmentName) -> tuple[RunId, Digest]:
         """What the file says in the clone.
@@ -146,7 +183,7 @@ class Clone:
         """
         path = self.file(environment)
         if not path.is_file():
-            known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
+            known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml") if file.name != POLICY))
             message = f"there is no environment {environment!r}"
             raise Terminal(Reason.INVALID_SETTINGS, message, f"the demo has {known}")
         declaration = _declaration(path)
@@ -159,6 +196,21 @@ class Clone:
     def _changed_by(self, commit: str) -> list[str]:
         return self._git("diff-tree", "--no-commit-id", "--name-only", "-r", commit).splitlines()
 
+    def _merge(self, name: str, revision: str) -> CommitId:
+        message = f"Merge {name}"
+        self._git("switch", "--quiet", BRANCH)
+        self._typed("reviewer", "merge", "-S", "--no-ff", "-m", message, revision)
+        try:
+            self._git(*_as(self._people.reviewer), "merge", "--quiet", "-S", "--no-ff", "-m", message, revision)
+        except Terminal:
+            self._git("reset", "--quiet", "--merge")
+            hint = "the same command that made the branch makes it anew"
+            raise Terminal(Reason.INVALID_SETTINGS, f"{name} does not go together with {BRANCH}", hint) from None
+        return CommitId(self._git("rev-parse", "HEAD"))
+
+    def _pushed(self, which: str) -> list[str]:
+        return self._git("for-each-ref", which, "--format=%(refname:lstrip=3)", "refs/remotes/origin").splitlines()
+
     def _commit(self, message: str) -> None:
         self._typed("engineer", "commit", "-S", "-a", "-m", message)
         self._git("commit", "--quiet", "-S", "-a", "-m", message)
@@ -167,7 +219,7 @@ class Clone:
         self._story.typed(who, shlex.join(("git", *arguments)))
 
     def _git(self, *arguments: str) -> str:
-        return run(("git", *arguments), self._folder.work, _environment())
+        return run(("git", *arguments), self._folder.clone, _environment())
 
 
 def bumped(path: Path, run_id: RunId, sha256: Digest) -> bytes:
@@ -185,6 +237,11 @@ def retargeted(data: bytes, path: Path) -> bytes:
     declaration = read("", data).declaration
     assert declaration is not None
     return data.replace(declaration.target.path.encode(), _scalar(str(path)).encode(), 1)
+
+
+def soaking(data: bytes, soak: str) -> bytes:
+    """A declaration with another soak; every other character kept."""
+    return _SOAK.sub(rb"\g<1>" + soak.encode(), data, count=1)
 
 
 def digest(path: Path) -> Digest:

@@ -39,9 +39,9 @@ class DemoFolder:
         return self.path / "origin.git"
 
     @property
-    def work(self) -> Path:
-        """The clone in which people work."""
-        return self.path / "work"
+    def clone(self) -> Path:
+        """The engineer's clone; the reviewer of the tour merges in it, too."""
+        return self.path / "engineer"
 
     @property
     def keys(self) -> Path:

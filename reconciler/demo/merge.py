@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reconciler.demo.clone import Clone
 from reconciler.demo.folder import shown
-from reconciler.demo.tour import Tour
+from reconciler.demo.tour import PROD, STAGING, Tour
 from reconciler.errors import Reason, Terminal
 from reconciler.model import CommitId, Digest, EnvironmentName, RunId, Status, Sync
 
@@ -31,9 +31,23 @@ def merge(tour: Tour, environment: EnvironmentName, run_id: RunId) -> None:
     _expect_ready(environment, status)
     seconds = (status.live_since - pushed).total_seconds() if status.live_since else 0.0
     story.headline(f"{environment} runs run {run_id}: live {max(seconds, 0.0):.1f} s after the push.")
+    waiting = _downstream(tour, environment)
     story.says("Look at it:")
-    story.says(f"  reconciler why {environment}")
+    story.says(f"  reconciler why {waiting or environment}")
     story.says(f"  {shown(tour.folder.current(environment) / 'bin' / 'reconciler')} version")
+
+
+def _downstream(tour: Tour, environment: EnvironmentName) -> EnvironmentName | None:
+    """Prod, when what has just come to staging is what it waits for; its time begins now."""
+    prod, staging = (tour.watch.status(name) for name in (PROD, STAGING))
+    if environment != STAGING or prod is None or staging is None or prod.ready:
+        return None
+    if prod.declared.sha256 != staging.declared.sha256:
+        return None
+    status = tour.watch.until([PROD], "prod has seen it", lambda s: s.reason is not Reason.NOT_IN_UPSTREAM)
+    if status.reason is Reason.SOAKING:
+        tour.story.headline(f"prod goes on waiting: {status.message}.")
+    return PROD
 
 
 def propose(clone: Clone, environment: EnvironmentName, run_id: RunId, sha256: Digest) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.demo.tour import DEV, PROD, Tour
+from reconciler.demo.tour import DEV, PROD, STAGING, Tour
 from reconciler.errors import Reason
 from reconciler.model import Digest, RunId
 
@@ -54,9 +54,9 @@ def revert(tour: Tour) -> None:
 
 
 def _other_run(tour: Tour) -> tuple[RunId, Digest]:
-    """What dev runs; when prod does so too, any other run."""
+    """What staging declares; when prod does so too, what dev does, or any other run."""
     declared = tour.clone.declared(PROD)
-    candidates = (tour.clone.declared(DEV)[0], *tour.ci.runs())
+    candidates = (*(tour.clone.declared(name)[0] for name in (STAGING, DEV)), *tour.ci.runs())
     run_id = next(number for number in candidates if number != declared[0])
     sha256 = tour.ci.artifact(run_id).sha256
     assert sha256 is not None

@@ -15,7 +15,7 @@ from pathlib import Path
 from reconciler.clock import SystemClock
 from reconciler.core.declare import FOLDER
 from reconciler.demo.ci import source_tree
-from reconciler.demo.clone import bumped, retargeted
+from reconciler.demo.clone import bumped, retargeted, soaking
 from reconciler.demo.folder import DemoFolder, faults, shown
 from reconciler.demo.people import make_keys
 from reconciler.demo.process import Process
@@ -27,6 +27,10 @@ from reconciler.model import EnvironmentName, RunId
 from reconciler.settings import ENVIRONMENT_VARIABLE
 
 RUNS = tuple(RunId(number) for number in (101, 102, 103))
+SOAK = "10s"
+"""Stands in for the half hour of `environments/prod.yaml`; how long nobody minds to wait in a tour."""
+NO_SOAK = "0s"
+"""What prod begins with, so that all three are live at once."""
 DECLARED = {DEV: RUNS[1], STAGING: RUNS[0], PROD: RUNS[0]}
 """Which run each environment begins with: dev is one ahead, so that there is something to promote."""
 
@@ -52,23 +56,42 @@ sources:
 targets:
   directory:
     roots: [live]                     # nothing is ever written elsewhere
+audit:                                # signed from time to time, and kept where the daemon's own host can't rewrite it
+  checkpoint_seconds: 5
+  anchor: refs/reconciler/audit
 drift_seconds: 2
 stop_seconds: 5
 """
 
+_EVIDENCE = "--key ../state/audit/key.pub --anchor ../origin.git"
 _STEPS = (
     ("get", "where every environment stands"),
+    ("promote prod --from dev", "you, the engineer, want to skip staging"),
+    ("plan --head origin/promote/prod/run-102", "what the reviewer reads: what a merge would do"),
+    ("demo approve promote/prod/run-102", "let in, and held: not tested in staging"),
     ("demo merge", "staging gets run 102: a signed change, a signed merge"),
-    ("why staging", "each gate with its evidence"),
+    ("why prod", "it soaks in staging, and when it may come"),
+    ("wait prod --for Ready --timeout 60s", "it comes by itself"),
+    ("demo freeze", "nothing new to staging and prod for an hour"),
+    ("demo drift", "somebody edits the live release by hand; repairs go on"),
+    ("promote staging --run 103", "the next one,"),
+    ("demo approve promote/staging/run-103", "approved, and frozen"),
+    ("rollback prod --revoke 'it loses orders'", "run 102 is bad: back, and never again"),
+    ("demo approve rollback/prod/run-101", "a rollback may always go"),
+    ("get", "where else run 102 is live"),
+    ("demo merge dev --run 103", "dev leaves it"),
+    ("demo freeze --lift", "what waited goes on"),
     ("demo smuggle", "a push to prod that nobody reviewed"),
     ("demo smuggle --revert", "and how it is taken back"),
     ("demo tamper", "the stored artifact is altered after it was approved"),
     ("demo tamper --restore", "and how it is mended"),
-    ("demo drift", "somebody edits the live release by hand"),
     ("history --all", "every attempt, and who let it in"),
-    ("audit export | reconciler audit verify -", "the record, judged from its lines alone"),
+    ('describe prod --at "$(date -u -d -5sec +%FT%TZ)"', "which bytes ran then, and who approved them"),
+    (f"audit export | reconciler audit verify - {_EVIDENCE}", "the record, judged from outside"),
     ("demo down", "stop, and leave nothing"),
 )
+_WIDTH = 42
+"""Of a step; the few that are longer push their remark aside."""
 
 
 def up(folder: DemoFolder) -> None:
@@ -131,6 +154,7 @@ def _begin(folder: DemoFolder) -> Tour:
     tour.story.aside("starting the daemon …")
     tour.process.start()
     tour.watch.until(ENVIRONMENTS, "dev, staging and prod are Synced", lambda status: status.ready)
+    _ask_for_soak(tour)
     folder.finish()
     return tour
 
@@ -157,7 +181,19 @@ def _declaration(tour: Tour, name: EnvironmentName, run_id: RunId) -> bytes:
     file = source_tree() / FOLDER / f"{name}.yaml"
     artifact = tour.ci.artifact(run_id)
     assert artifact.sha256 is not None
-    return retargeted(bumped(file, run_id, artifact.sha256), tour.folder.target(name))
+    return soaking(retargeted(bumped(file, run_id, artifact.sha256), tour.folder.target(name)), NO_SOAK)
+
+
+def _ask_for_soak(tour: Tour) -> None:
+    """From now on prod asks for time in staging."""
+    story, clone = tour.story, tour.clone
+    story.headline(f"What comes to prod must have run in staging first, for {SOAK} (a tour has no time for 30m):")
+    clone.branch("soak")
+    file = clone.file(PROD)
+    clone.edit(file, soaking(file.read_bytes(), SOAK), f"Ask for {SOAK} in staging before prod")
+    commit = clone.merge("soak")
+    clone.push("reviewer")
+    tour.watch.until([PROD], "prod follows", lambda status: status.ready and status.declared.commit == commit)
 
 
 def _stop(folder: DemoFolder, story: Story) -> None:
@@ -177,9 +213,8 @@ def _what_next(tour: Tour) -> None:
     says("Type next:")
     for line in _preparations(tour.folder):
         says(f"  {line}")
-    width = max(len(step) for step, _ in _STEPS)
     for step, text in _STEPS:
-        says(f"  reconciler {step:<{width}}  # {text}")
+        says(f"  reconciler {step:<{_WIDTH}}  # {text}")
 
 
 def _preparations(folder: DemoFolder) -> Iterator[str]:
@@ -190,3 +225,5 @@ def _preparations(folder: DemoFolder) -> Iterator[str]:
     if os.environ.get(ENVIRONMENT_VARIABLE) != str(folder.settings):
         below = folder.settings.is_relative_to(Path.cwd())
         yield f"export {ENVIRONMENT_VARIABLE}={'$PWD/' if below else ''}{shown(folder.settings)}"
+    if not Path.cwd().is_relative_to(folder.clone):
+        yield f"cd {shown(folder.clone)}"

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.demo.clone import Clone
 from reconciler.demo.folder import DemoFolder
+from reconciler.demo.story import Story
 from reconciler.model import EnvironmentName
 from reconciler.settings import load
 from reconciler.wiring import open_store
@@ -29,6 +31,7 @@ class Reader:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.demo = home / ".demo"
+        self.clone = self.demo / "engineer"
         foreign = {"RECONCILER_STATE": str(home / "elsewhere"), "RECONCILER_REPOSITORY__BRANCH": "other"}
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("RECONCILER_", "GIT_"))}
         self.demo_shell = {**kept, **foreign, "NO_COLOR": "1"}
@@ -71,6 +74,17 @@ class Reader:
                 continue
         return found
 
+    def daemons(self) -> list[int]:
+        """Those that are daemons; what one of them has started for a moment, such as git, is not counted."""
+        found = []
+        for process in self.processes():
+            try:
+                if (Path("/proc") / str(process) / "cmdline").read_bytes().endswith(b"\0run\0"):
+                    found.append(process)
+            except OSError:
+                continue
+        return found
+
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Reader]:
@@ -95,14 +109,15 @@ def _it_comes_up_by_real_approvals(reader: Reader) -> None:
     assert "reconciler demo merge" in told
     assert "reconciler history --all" in told
     assert "reconciler audit export | reconciler audit verify -" in told
+    assert "engineer$ git commit -S -a -m 'Ask for 10s in staging before prod'" in told
     assert "export RECONCILER_CONFIG=$PWD/.demo/reconciler.yaml" in told
     assert "CI run 103" in reader.complaint
     for environment, run in (("dev", 102), ("staging", 101), ("prod", 101)):
         assert reader.stands(environment) == ("Synced", None, run, run)
-    (attempt,) = json.loads(reader.types("history", "prod", "-o", "json"))["items"]
-    assert attempt["approvers"] == [REVIEWER]
+    attempts = json.loads(reader.types("history", "prod", "-o", "json"))["items"]
+    assert [one["approvers"] for one in attempts if one["outcome"] == "succeeded"] == [[REVIEWER]] * 2
     assert "nothing was changed" in reader.types("demo", "up")
-    assert len(reader.processes()) == 1
+    assert len(reader.daemons()) == 1
 
 
 def _a_merge_promotes_the_very_bytes_that_dev_runs(reader: Reader) -> None:
@@ -154,12 +169,12 @@ def _an_edit_by_hand_is_mended(reader: Reader) -> None:
 
 
 def _a_killed_daemon_is_started_again(reader: Reader) -> None:
-    (daemon,) = reader.processes()
+    (daemon,) = reader.daemons()
     os.kill(daemon, signal.SIGKILL)
-    reader.types("demo", "merge", "prod", code=2)
+    reader.types("demo", "merge", "dev", code=2)
     assert "starting it again" in reader.types("demo", "up")
-    reader.types("demo", "merge", "prod")
-    assert reader.stands("prod") == ("Synced", None, 102, 102)
+    reader.types("demo", "merge", "dev", "--run", "103")
+    assert reader.stands("dev") == ("Synced", None, 103, 103)
 
 
 def _the_record_holds(reader: Reader) -> None:
@@ -178,6 +193,49 @@ def _nothing_is_left(reader: Reader) -> None:
     assert list(reader.home.iterdir()) == []
     assert reader.processes() == []
     assert "nothing to remove" in reader.types("demo", "down")
+
+
+def test_a_proposal_is_let_in_once_and_a_freeze_can_be_typed_twice(reader: Reader) -> None:
+    reader.types("demo", "up")
+    _without_a_proposal_nothing_is_approved(reader)
+    _what_was_merged_and_not_pushed_is_pushed(reader)
+    _a_freeze_holds_what_is_approved_until_it_is_lifted(reader)
+    _a_proposal_that_was_overtaken_is_left_alone(reader)
+
+
+def _without_a_proposal_nothing_is_approved(reader: Reader) -> None:
+    reader.types("demo", "approve", code=2)
+    assert "reconciler promote" in reader.complaint
+    reader.types("demo", "approve", "promote/prod/run-1", code=2)
+
+
+def _what_was_merged_and_not_pushed_is_pushed(reader: Reader) -> None:
+    reader.types("promote", "staging", "--from", "dev", "--repo", str(reader.clone))
+    clone = Clone(DemoFolder(reader.demo), Story())
+    clone.catch_up()
+    clone.merge_proposed("promote/staging/run-102")
+    assert "was let in already" in reader.types("demo", "approve", "promote/staging/run-102")
+    reader.types("wait", "staging", "--for", "run=102", "--timeout", "30s")
+
+
+def _a_freeze_holds_what_is_approved_until_it_is_lifted(reader: Reader) -> None:
+    assert "Nothing is frozen." in reader.types("demo", "freeze", "--lift")
+    assert "reviewer$ git merge -S --no-ff -m 'Merge freeze' freeze" in reader.types("demo", "freeze")
+    assert "frozen already" in reader.types("demo", "freeze")
+    reader.types("promote", "staging", "--run", "103", "--repo", str(reader.clone))
+    assert "held all the same: Frozen" in reader.types("demo", "approve")
+    assert reader.stands("staging") == ("Held", "Frozen", 103, 102)
+    reader.types("demo", "freeze", "--lift")
+    assert reader.stands("staging") == ("Synced", None, 103, 103)
+
+
+def _a_proposal_that_was_overtaken_is_left_alone(reader: Reader) -> None:
+    overtaken = "promote/dev/run-101"
+    reader.types("promote", "dev", "--run", "101", "--repo", str(reader.clone))
+    reader.types("demo", "merge", "dev", "--run", "103")
+    reader.types("demo", "approve", overtaken, code=2)
+    assert f"{overtaken} does not go together with main" in reader.complaint
+    assert "already; nothing was changed" in reader.types("demo", "merge", "dev", "--run", "103")
 
 
 def test_a_start_that_was_interrupted_is_begun_anew(reader: Reader) -> None:
