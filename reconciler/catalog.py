@@ -11,7 +11,15 @@ from dataclasses import dataclass
 
 from reconciler.bounds import Bounds
 from reconciler.core.declare import POLICY, Reading, environment_name
-from reconciler.core.folder import is_regular, policy_reading, read_entry, rivals
+from reconciler.core.folder import (
+    is_regular,
+    policy_entry,
+    read_entry,
+    rivals,
+    unreadable_policy,
+    upstream_problems,
+)
+from reconciler.core.rules import NO_POLICY, PolicyReading
 from reconciler.core.yamltree import MAX_BYTES, Malformed, Problem
 from reconciler.errors import PolicyDenied, Reason
 from reconciler.model import CommitId, EnvironmentName, TreeEntry
@@ -33,6 +41,8 @@ class Declared:
     rivals: tuple[EnvironmentName, ...] = ()
     rewritten: str = ""
     """Why the branch may not be followed; empty when it may."""
+    upstream_problem: str = ""
+    """Why nothing can be promoted here: `promote.after` names nobody, or goes in a circle. Empty when it is fine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +53,9 @@ class _View:
     files: Mapping[EnvironmentName, tuple[str, Reading]]
     rivals: Mapping[EnvironmentName, tuple[EnvironmentName, ...]]
     misnamed: Mapping[str, Problem]
-    policy: Reading | None
+    policy: PolicyReading
+    upstream_problems: Mapping[EnvironmentName, str]
+    soaks: Mapping[EnvironmentName, float]
 
 
 class Catalog:
@@ -71,14 +83,32 @@ class Catalog:
         """Files that look like declarations but whose names can't be environments'."""
         return tuple(self._view.misnamed[path] for path in sorted(self._view.misnamed)) if self._view else ()
 
+    @property
+    def policy(self) -> PolicyReading:
+        """The policy file at the tip; an empty one when there is none."""
+        return self._view.policy if self._view else NO_POLICY
+
+    @property
+    def soaks(self) -> Mapping[EnvironmentName, float]:
+        """Environments that others promote from, and the longest soak in seconds that one of those asks for."""
+        return self._view.soaks if self._view else {}
+
     def get(self, environment: EnvironmentName) -> Declared:
         """What is declared for one environment, also when its file is gone."""
         view = self._view
         assert view is not None
         path, reading = view.files.get(environment, (f"{environment}.yaml", None))
-        if reading is not None and view.policy is not None:
-            reading = view.policy
-        return Declared(environment, path, view.tip, reading, view.rivals.get(environment, ()), self.rewritten)
+        if reading is not None and view.policy.document is None:
+            reading = unreadable_policy(view.policy)
+        return Declared(
+            environment,
+            path,
+            view.tip,
+            reading,
+            view.rivals.get(environment, ()),
+            self.rewritten,
+            view.upstream_problems.get(environment, ""),
+        )
 
     def refresh(self, tip: CommitId) -> frozenset[EnvironmentName]:
         """Move to `tip`, already fetched, and return the environments whose declaration changed.
@@ -100,10 +130,9 @@ class Catalog:
                 files[name] = (path, reading)
         self._bound(tip, len(files))
         kept = {path: problem for path, problem in (before.misnamed if before else {}).items() if path not in entries}
-        policy = (
-            (policy_reading() if entries[POLICY] else None) if POLICY in entries else before.policy if before else None
-        )
-        self._view = view = _View(tip, files, rivals(files), {**kept, **misnamed}, policy)
+        policy = self._policy(entries[POLICY]) if POLICY in entries else self.policy
+        problems = upstream_problems(files)
+        self._view = view = _View(tip, files, rivals(files), {**kept, **misnamed}, policy, problems, _soaks(files))
         return frozenset(readings) | _differences(before, view)
 
     def _bound(self, tip: CommitId, count: int) -> None:
@@ -124,6 +153,10 @@ class Catalog:
             return {path: tree.get(path) for path in paths}
         return {path: self._repository.entry(tip, path) for path in paths}
 
+    def _policy(self, entry: TreeEntry | None) -> PolicyReading:
+        wanted = [entry.blob] if entry and is_regular(entry) else []
+        return policy_entry(entry, self._repository.read_blobs(wanted, MAX_BYTES))
+
     def _read(
         self, named: Mapping[EnvironmentName, tuple[str, TreeEntry | None]]
     ) -> dict[EnvironmentName, tuple[str, Reading | None]]:
@@ -140,8 +173,23 @@ def _differences(before: _View | None, after: _View) -> frozenset[EnvironmentNam
         return frozenset()
     if before.policy != after.policy:
         return frozenset(after.files)
-    names = {*before.rivals, *after.rivals}
-    return frozenset(name for name in names if before.rivals.get(name) != after.rivals.get(name))
+    return _changed(before.rivals, after.rivals) | _changed(before.upstream_problems, after.upstream_problems)
+
+
+def _changed(
+    before: Mapping[EnvironmentName, object], after: Mapping[EnvironmentName, object]
+) -> frozenset[EnvironmentName]:
+    return frozenset(name for name in {*before, *after} if before.get(name) != after.get(name))
+
+
+def _soaks(files: Mapping[EnvironmentName, tuple[str, Reading]]) -> dict[EnvironmentName, float]:
+    longest: dict[EnvironmentName, float] = {}
+    for _, reading in files.values():
+        promote = reading.declaration.promote if reading.declaration else None
+        for name in promote.after if promote else ():
+            upstream = EnvironmentName(name)
+            longest[upstream] = max(longest.get(upstream, 0.0), promote.soak_seconds if promote else 0.0)
+    return longest
 
 
 def _by_environment(

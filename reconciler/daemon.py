@@ -17,15 +17,13 @@ from random import Random
 
 from watchfiles import watch
 
-from reconciler.core.schedule import DueQueue, retry_delay
+from reconciler.core.schedule import FIRST_RETRY, DueQueue, retry_delay
 from reconciler.errors import ReconcilerError
 from reconciler.model import EnvironmentName
 from reconciler.ports import Clock
-from reconciler.runner import Runner
+from reconciler.runner import Result, Runner
 from reconciler.tracker import Tracker
 
-COLLECT_SECONDS = 3_600.0
-"""Seconds between two collections of custody; it looks at every target, so not at each poll."""
 SLOW_SECONDS = 1.0
 """Seconds after which a pass counts as slow: it goes on, and another worker takes its place."""
 SLOW_WORKERS = 128
@@ -47,6 +45,14 @@ class Pace:
     workers: int
 
 
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """What is done now and then beside the passes: at the first poll after so many seconds."""
+
+    seconds: float
+    job: Callable[[], object]
+
+
 class Daemon:
     """Drives every environment until it is told to stop."""
 
@@ -58,7 +64,8 @@ class Daemon:
         clock: Clock,
         random: Random,
         watched: Callable[[], Iterable[Path]],
-        collect: Callable[[], object],
+        chores: Iterable[Chore],
+        farewells: Iterable[Callable[[], object]],
         trouble: Callable[[Exception | None], None],
     ) -> None:
         """Prepare; nothing starts yet.
@@ -70,8 +77,9 @@ class Daemon:
             clock: For due times.
             random: Spreads retries.
             watched: Local folders whose changes mean "look now"; asked once.
-            collect: Removes what custody no longer needs; called once an hour.
-            trouble: Told when a look or a collection failed, and with None when a look succeeds.
+            chores: What is done now and then.
+            farewells: What is done once, after the last pass.
+            trouble: Told when a look or a chore failed, and with None when a look succeeds.
         """
         self._tracker = tracker
         self._runner = runner
@@ -79,7 +87,8 @@ class Daemon:
         self._clock = clock
         self._random = random
         self._watched = watched
-        self._collect = collect
+        self._chores = tuple(chores)
+        self._farewells = tuple(farewells)
         self._trouble = trouble
         self._look_now = threading.Event()
         self._stopping = threading.Event()
@@ -103,6 +112,8 @@ class Daemon:
         deadline = self._clock.monotonic() + self._pace.stop
         for worker in workers:
             worker.join(max(0.0, deadline - self._clock.monotonic()))
+        for farewell in self._farewells:
+            self._guarded(farewell)
         return not any(worker.is_alive() for worker in workers)
 
     def stop(self) -> None:
@@ -119,13 +130,15 @@ class Daemon:
 
     def _poll(self) -> None:
         """Look at the repository at each poll and whenever woken."""
-        collect_at = self._clock.monotonic() + COLLECT_SECONDS
+        started = self._clock.monotonic()
+        due = [started + chore.seconds for chore in self._chores]
         while not self._stopping.is_set():
             self._look_now.clear()
             self._guarded(self._look)
-            if self._clock.monotonic() >= collect_at:
-                self._guarded(self._collect)
-                collect_at = self._clock.monotonic() + COLLECT_SECONDS
+            for number, chore in enumerate(self._chores):
+                if self._clock.monotonic() >= due[number]:
+                    self._guarded(chore.job)
+                    due[number] = self._clock.monotonic() + chore.seconds
             self._look_now.wait(self._pace.poll * (0.9 + 0.2 * self._random.random()))
 
     def _guarded(self, job: Callable[[], object]) -> None:
@@ -207,10 +220,7 @@ class Daemon:
                 self._queued.discard(environment)
                 self._running[environment] = self._clock.monotonic()
             result = self._runner.run(environment)
-            if result.failures:
-                delay = retry_delay(result.failures, self._pace.poll, self._random.random())
-            else:
-                delay = self._pace.drift * (0.9 + 0.2 * self._random.random())
+            delay = self._delay(result)
             with self._changed:
                 self._running.pop(environment, None)
                 again = environment in self._again
@@ -221,6 +231,15 @@ class Daemon:
                 if len(self._workers) > self._wanted(now):
                     self._workers.discard(threading.current_thread())
                     return
+
+    def _delay(self, result: Result) -> float:
+        """Seconds to the next pass; never past the time at which a gate that holds can open."""
+        if not result.failures:
+            return self._pace.drift * (0.9 + 0.2 * self._random.random())
+        delay = retry_delay(result.failures, self._pace.poll, self._random.random())
+        if result.not_before is None:
+            return delay
+        return min(delay, max(FIRST_RETRY, (result.not_before - self._clock.now()).total_seconds()))
 
 
 _TICK = 1.0

@@ -16,11 +16,12 @@ from typing import Protocol
 
 from reconciler.bounds import Bounds
 from reconciler.core.approve import Approval
-from reconciler.core.audit import Entry
+from reconciler.core.audit import Checkpoint, Entry
 from reconciler.core.declare import Declaration
 from reconciler.core.verify import VerifiedArtifact
 from reconciler.model import (
     Accepted,
+    AcceptedPolicy,
     Artifact,
     Attempt,
     BlobId,
@@ -32,8 +33,11 @@ from reconciler.model import (
     ForgeFacts,
     Observation,
     OperatorHand,
+    Proposal,
+    Rewrite,
     Run,
     RunId,
+    Soak,
     Status,
     Transition,
     TreeEntry,
@@ -102,6 +106,17 @@ class Repository(Protocol):
         """The best common ancestors of two commits: where their histories parted. Empty for unrelated ones."""
         ...
 
+    def proposal(self, base: CommitId, head: CommitId, clone: Path) -> CommitId:
+        """What the branch at `base` would be if `head`, a commit of a local clone, were merged.
+
+        Makes both readable below, and a commit with the two as its parents that nothing refers to.
+
+        Raises:
+            PolicyDenied: `ApprovalStale`: the two do not merge without a conflict.
+            Transient: `RepositoryUnavailable`: the clone does not hold `head`.
+        """
+        ...
+
     def watched(self) -> tuple[Path, ...]:
         """Local folders whose changes mean that the branch may have moved; empty for a remote one."""
         ...
@@ -112,6 +127,16 @@ class Forge(Protocol):
 
     def facts(self, commit: CommitId) -> ForgeFacts:
         """All that is known about how one commit came to the branch.
+
+        Raises:
+            Transient: `ForgeUnavailable`.
+        """
+        ...
+
+    def propose(self, proposal: Proposal) -> str | None:
+        """Open, or bring up to date, the one pull request of a branch, and return where it is.
+
+        None: this forge has none; a change is let in there without one.
 
         Raises:
             Transient: `ForgeUnavailable`.
@@ -269,6 +294,44 @@ class Store(Protocol):
 
     def refuse(self, attempt: Attempt, status: Status) -> None:
         """Record an attempt that no gate let begin: one audit entry, no intent."""
+        ...
+
+    def succeeded(
+        self, environment: EnvironmentName, until: datetime | None = None, limit: int = 200
+    ) -> tuple[Attempt, ...]:
+        """Attempts that succeeded, by `until` if that is given (`finished` at or before it), newest first."""
+        ...
+
+    def soaks(self) -> Mapping[EnvironmentName, Soak]:
+        """Every environment's unbroken healthy time, as last remembered."""
+        ...
+
+    def save_soaks(self, soaks: Mapping[EnvironmentName, Soak | None]) -> None:
+        """Remember soaks, in one transaction; None: the row was broken, and nothing was earned since."""
+        ...
+
+    def policy(self) -> AcceptedPolicy | None:
+        """The last policy file that people let in; None before there was one."""
+        ...
+
+    def save_policy(self, policy: AcceptedPolicy) -> None:
+        """Remember and audit that a policy came in force; writes nothing when just this is remembered."""
+        ...
+
+    def rewrites(self) -> tuple[Rewrite, ...]:
+        """Rewrites of the branch that an operator accepted, oldest first."""
+        ...
+
+    def accept_rewrite(self, rewrite: Rewrite) -> None:
+        """Remember and audit that a rewritten branch is followed from `rewrite.tip` on, which becomes the tip."""
+        ...
+
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """Signed words on the audit chain, oldest first."""
+        ...
+
+    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Remember one; the same again writes nothing."""
         ...
 
     def unfinished(self) -> tuple[Attempt, ...]:

@@ -10,11 +10,12 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 
 from reconciler.catalog import Catalog
 from reconciler.errors import Reason, ReconcilerError
-from reconciler.model import Attempt, EnvironmentName, Health, OperatorHand, Status, Sync
-from reconciler.pipeline import Fence, Pass, World, internal_error, unrecorded
+from reconciler.model import Attempt, EnvironmentName, Health, OperatorHand, Status, Sync, Verdict
+from reconciler.pipeline import Fence, Fleet, Pass, Rulebook, Soaks, World, internal_error, unrecorded
 
 Report = Callable[[Status, Status | None, Exception | None], None]
 """Told of every pass: the status, the one before, and the unexpected exception, if there was one."""
@@ -27,6 +28,8 @@ class Result:
     status: Status
     failures: int
     """Passes in a row that did not reach the declaration; 0 when this one did."""
+    not_before: datetime | None = None
+    """When the gate that holds can open at the earliest, where that is known."""
 
 
 class Runner:
@@ -42,6 +45,8 @@ class Runner:
         self._catalog = catalog
         self._report = report
         self._fence = Fence(world.store, holder)
+        soaks = Soaks(world.store, world.clock, world.gap, self._fence.token)
+        self._fleet = Fleet(catalog, Rulebook(world, catalog), soaks)
         self._lock = threading.Lock()
         self._statuses = dict(world.store.statuses())
         self._hands: dict[EnvironmentName, OperatorHand] = dict(world.store.hands())
@@ -59,7 +64,7 @@ class Runner:
         try:
             unfinished = self._open_intents(environment)
             hand = self._world.store.hand(environment)
-            current = Pass(self._world, self._fence, file, previous, hand, unfinished)
+            current = Pass(self._world, self._fleet, self._fence, file, previous, hand, unfinished)
             status = current.run()
             self._seen(environment, hand, current.closed_unfinished)
         except ReconcilerError as error:
@@ -74,7 +79,19 @@ class Runner:
             failures = 0 if settled(status) else self._failures.get(environment, 0) + 1
             self._failures[environment] = failures
         self._report(status, previous, problem)
-        return Result(status, failures)
+        return Result(status, failures, _not_before(status))
+
+    def remember_soaks(self, *, every: bool = False) -> None:
+        """Tell the store how long upstreams were seen healthy: those that somebody still waits for, or every one.
+
+        Raises:
+            ReconcilerError: `StoreUnavailable`.
+        """
+        wanted = self._catalog.soaks
+        if every:
+            self._fleet.soaks.remember(wanted)
+        else:
+            self._fleet.soaks.remember_growing(wanted)
 
     def _open_intents(self, environment: EnvironmentName) -> tuple[Attempt, ...]:
         """Intents without an outcome: read once, and anew only after an answer of the store was lost."""
@@ -116,6 +133,11 @@ def _by_environment(attempts: Iterable[Attempt]) -> dict[EnvironmentName, tuple[
     for attempt in attempts:
         found[attempt.environment] = (*found.get(attempt.environment, ()), attempt)
     return found
+
+
+def _not_before(status: Status) -> datetime | None:
+    held = next((word for word in status.gates if word.verdict is Verdict.HELD), None)
+    return held.not_before if held else None
 
 
 def _forgotten(status: Status) -> bool:

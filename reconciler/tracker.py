@@ -45,7 +45,7 @@ class Tracker:
             self._lose("the tracked branch is not there", None)
         elif tip != self._seen or tip != self._catalog.tip or self._catalog.rewritten:
             self._repository.fetch(tip)
-            if self._seen and not self._repository.is_ancestor(self._seen, tip):
+            if not self._descends(tip):
                 why = f"the tip {tip[:12]} does not descend from {self._seen}, the last tip that was seen"
                 self._lose(why, tip)
             else:
@@ -76,6 +76,13 @@ class Tracker:
             self._all_due = True
         self._due |= self._catalog.refresh(tip)
         self._catalog.rewritten = ""
+
+    def _descends(self, tip: CommitId) -> bool:
+        """Whether the tip follows the last one that was seen; or what an operator accepted in its place since."""
+        if self._seen is None or self._repository.is_ancestor(self._seen, tip):
+            return True
+        self._seen = self._store.tip()
+        return self._seen is None or self._repository.is_ancestor(self._seen, tip)
 
     def _lose(self, why: str, tip: CommitId | None) -> None:
         """The branch may not be followed: everything that is known holds."""

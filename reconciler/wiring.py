@@ -13,7 +13,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from random import Random
@@ -24,12 +24,14 @@ from pydantic import ValidationError
 from reconciler.catalog import Catalog
 from reconciler.clock import SystemClock
 from reconciler.core.declare import FOLDER
+from reconciler.core.soak import GAP
 from reconciler.custody import DiskCustody
-from reconciler.daemon import Daemon, Pace
+from reconciler.daemon import Chore, Daemon, Pace
 from reconciler.errors import Reason, Terminal
 from reconciler.git import Mirror, kill_all
 from reconciler.model import CommitId
-from reconciler.pipeline import World
+from reconciler.notary import Notary, appoint
+from reconciler.pipeline import Fleet, Rulebook, Soaks, World
 from reconciler.ports import Clock, Forge, Parts, Source, Store, Targets, Trace
 from reconciler.retention import collect
 from reconciler.runner import Report, Runner
@@ -37,6 +39,11 @@ from reconciler.settings import PluggedSettings, Settings
 from reconciler.settings.words import options_in_words
 from reconciler.stores.sql import SqlStore
 from reconciler.tracker import Tracker
+
+SOAK_SECONDS = 60.0
+"""Seconds between two times that soaks which still grow are told to the store: at most so much is lost by a crash."""
+COLLECT_SECONDS = 3_600.0
+"""Seconds between two collections of custody; it looks at every target, so not at each poll."""
 
 
 def silent(step: str) -> None:
@@ -52,6 +59,13 @@ class System:
     catalog: Catalog
     tracker: Tracker
     random: Random
+
+    @property
+    def fleet(self) -> Fleet:
+        """What concerns more than one environment, for who only looks: it earns, decides and remembers nothing."""
+        world, catalog = self.world, self.catalog
+        soaks = Soaks(world.store, world.clock, world.gap, token=0)
+        return Fleet(catalog, Rulebook(world, catalog, remember=False), soaks)
 
     def runner(self, report: Report) -> Runner:
         """Take the lease for this process.
@@ -71,7 +85,7 @@ class System:
 
     def daemon(self, runner: Runner, trouble: Callable[[Exception | None], None]) -> Daemon:
         """The loop around a runner."""
-        settings = self.settings
+        settings, notary = self.settings, cache(lambda: open_notary(self.settings, self.world.store))
         pace = Pace(settings.repository.poll_seconds, settings.drift_seconds, settings.stop_seconds, settings.workers)
         return Daemon(
             self.tracker,
@@ -80,7 +94,12 @@ class System:
             self.world.clock,
             self.random,
             lambda: watched(settings, self.world),
-            self.collect,
+            (
+                Chore(COLLECT_SECONDS, self.collect),
+                Chore(SOAK_SECONDS, runner.remember_soaks),
+                Chore(settings.audit.checkpoint_seconds, lambda: notary().checkpoint()),
+            ),
+            (lambda: runner.remember_soaks(every=True), lambda: notary().checkpoint(anchor=False)),
             trouble,
         )
 
@@ -105,6 +124,8 @@ def build(settings: Settings, store: Store, trace: Trace = silent) -> System:
         bounds=settings.bounds,
         newcomer=settings.new_environments,
         baseline=CommitId(settings.repository.baseline) if settings.repository.baseline else None,
+        floors=settings.floors,
+        gap=max(GAP * settings.drift_seconds, 2 * settings.repository.poll_seconds),
     )
     catalog = Catalog(repository, settings.bounds)
     return System(settings, world, catalog, Tracker(repository, catalog, store), random)
@@ -118,6 +139,17 @@ def open_store(settings: Settings, clock: Clock | None = None, trace: Trace = si
     """
     make_private(settings.state)
     return SqlStore(settings.store_url, clock or SystemClock(), trace)
+
+
+def open_notary(settings: Settings, store: Store, trace: Trace = silent) -> Notary:
+    """Who signs how far the audit chain has come; with a key of its own, made when the settings name none.
+
+    Raises:
+        ReconcilerError: `InvalidSettings`, `StoreUnavailable`.
+    """
+    parts = Parts(SystemClock(), Random(), trace, settings.bounds, settings.state)  # noqa: S311 - protects nothing
+    audit = settings.audit
+    return appoint(store, parts, key=audit.key, repository=settings.repository.url, ref=audit.anchor)
 
 
 def open_repository(settings: Settings, trace: Trace = silent) -> Mirror:

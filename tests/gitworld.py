@@ -213,6 +213,15 @@ class GitWorld:
         self.git("push", "--quiet", "--force", "origin", f"{to}:refs/heads/{self.main}")
         return self
 
+    def rewrite(self, author: Author, files: Mapping[str, str] | None = None) -> Self:
+        """Replace the tracked branch by one commit without a past, with the same files or with changed ones."""
+        self.switch(self.main).git("checkout", "--quiet", "--orphan", "rewritten")
+        for path, text in (files or {}).items():
+            self.write(path, text)
+        self.commit(author, "Begin anew")
+        self.git("branch", "--quiet", "--force", self.main, "HEAD")
+        return self.switch(self.main).force_push()
+
     def delete_branch(self) -> Self:
         """Remove the tracked branch from the origin."""
         self.git("push", "--quiet", "origin", "--delete", self.main)

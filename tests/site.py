@@ -94,14 +94,24 @@ class Site:
         return zip_of(files_of(run), {"bin/app": 0o755})
 
     def declaration(
-        self, name: str, run: int, *, sha: str | None = None, approval: object = None, path: str | None = None
+        self,
+        name: str,
+        run: int,
+        *,
+        sha: str | None = None,
+        approval: object = None,
+        path: str | None = None,
+        promote: object = None,
+        keep: int = 3,
     ) -> str:
         """An environment file."""
         document: dict[str, object] = {
             "version": 1,
             "artifact": {"name": "app", "run_id": run, "sha256": sha or sha256(self.artifact(run))},
-            "target": {"type": "directory", "path": path or str(self.live / name), "keep": 3},
+            "target": {"type": "directory", "path": path or str(self.live / name), "keep": keep},
         }
+        if promote is not None:
+            document["promote"] = promote
         if approval is not None:
             document["approval"] = approval
         return yaml.safe_dump(document, sort_keys=False)
@@ -120,6 +130,10 @@ class Site:
     def declare(self, name: str, run: int, **fields: object) -> CommitId:
         """Declare a run for an environment through an approved merge."""
         return self.merge({f"environments/{name}.yaml": self.declaration(name, run, **fields)})  # type: ignore[arg-type]
+
+    def policy(self, **rules: object) -> CommitId:
+        """Set the policy through an approved merge."""
+        return self.merge({"environments/policy.yaml": policy_text(**rules)})
 
     def push(self, name: str, run: int, **fields: object) -> CommitId:
         """Declare a run for an environment by a direct push."""
@@ -194,6 +208,11 @@ class Site:
         return subprocess.run(argv, capture_output=True, text=True, timeout=60, env=environment)
 
 
+def policy_text(**rules: object) -> str:
+    """A policy file."""
+    return yaml.safe_dump({"version": 1, **rules}, sort_keys=False)
+
+
 def whole_run(release: Path) -> int:
     """The run that a release is of.
 
@@ -235,4 +254,4 @@ def _raise(status: Status, previous: Status | None, problem: Exception | None) -
         raise problem
 
 
-__all__ = ["Runner", "Site", "environment", "eventually", "files_of", "snapshot", "whole_run"]
+__all__ = ["Runner", "Site", "environment", "eventually", "files_of", "policy_text", "snapshot", "whole_run"]

@@ -6,6 +6,8 @@ so when no daemon keeps that current.
 
 from __future__ import annotations
 
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,6 +24,17 @@ from reconciler.cli.options import (
 )
 
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="Only the newest N.")]
+
+
+class HistoryOutput(StrEnum):
+    """How a history is printed: as any answer, or as a sheet."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    YAML = "yaml"
+    NAME = "name"
+    CSV = "csv"
 
 
 def get(
@@ -49,10 +62,21 @@ def get(
         memory.remark_idle(known.settings)
 
 
-def describe(ctx: typer.Context, environment: EnvironmentArgument, output: OutputOption = Output.TABLE) -> None:
-    """Show all that is known of one environment."""
+def describe(
+    ctx: typer.Context,
+    environment: EnvironmentArgument,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="TIME", help="What ran then, and who had let it in; UTC, or with an offset."),
+    ] = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show all that is known of one environment, now or at a time that has passed."""
     from reconciler.cli import documents, listing, memory
 
+    if at is not None:
+        _describe_past(settings_file(ctx), environment, at, output)
+        return
     with memory.recall(settings_file(ctx)) as known:
         store = known.store
         statuses = store.statuses()
@@ -73,6 +97,24 @@ def describe(ctx: typer.Context, environment: EnvironmentArgument, output: Outpu
             lambda: listing.describe(status, hand, attempts, transitions),
         )
         memory.remark_idle(known.settings)
+
+
+def _describe_past(config: Path | None, environment: str, text: str, output: Output) -> None:
+    from reconciler.cli import account, documents, memory, past
+    from reconciler.clock import SystemClock
+
+    at = past.instant(text)
+    if at is None:
+        raise Stop(ExitCode.USAGE, f"{text!r} is not a time", "write 2026-11-22T14:05Z, or with an offset: +01:00")
+    if at > (now := SystemClock().now()):
+        hint = f"it is {documents.time(now.replace(microsecond=0))} now"
+        raise Stop(ExitCode.USAGE, f"{documents.time(at)} is still to come", hint)
+    with memory.recall(config) as known:
+        name = memory.with_history(known, environment)
+        found = past.recall(known.store, name, at)
+        if found is None:
+            raise account.nothing(known.store, name, at)
+        documents.answer(output, lambda: account.document(found), [name], lambda: account.tell(found))
 
 
 def why(ctx: typer.Context, environment: EnvironmentArgument, output: OutputOption = Output.TABLE) -> None:
@@ -107,20 +149,25 @@ def history(
     environment: MaybeEnvironmentArgument = None,
     every: Annotated[bool, typer.Option("--all", help="Of every environment.")] = False,
     limit: LimitOption = 20,
-    output: OutputOption = Output.TABLE,
+    output: Annotated[
+        HistoryOutput, typer.Option("--output", "-o", help="How to print the answer.")
+    ] = HistoryOutput.TABLE,
 ) -> None:
     """Show every attempt, newest first, and who let it in."""
-    from reconciler.cli import documents, listing, memory
+    from reconciler.cli import documents, listing, memory, render, sheet
 
     if (environment is None) is not every:
         raise Stop(ExitCode.USAGE, "name one environment, or give --all")
     with memory.recall(settings_file(ctx)) as known:
         attempts = known.store.attempts(memory.with_history(known, environment) if environment else None, limit)
+        if output is HistoryOutput.CSV:
+            render.raw(sheet.attempts(attempts))
+            return
         documents.answer(
-            output,
+            Output(output.value),
             lambda: documents.kind("AttemptList", {"items": [documents.attempt(item) for item in attempts]}),
             [str(item.id) for item in attempts],
-            lambda: listing.show_attempts(attempts, wide=output is Output.WIDE),
+            lambda: listing.show_attempts(attempts, wide=output is HistoryOutput.WIDE),
         )
 
 

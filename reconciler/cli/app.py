@@ -51,9 +51,13 @@ COMMANDS = {
     "diff": Place("Declarations", "declarations", "diff"),
     "schema": Place("Declarations", "declarations", "schema"),
     "publish": Place("Declarations", "declarations", "publish"),
+    "plan": Place("Promotion", "plan", "plan"),
+    "promote": Place("Promotion", "authoring", "promote"),
+    "rollback": Place("Promotion", "authoring", "rollback"),
     "retry": Place("Operator", "operator", "retry"),
     "suspend": Place("Operator", "operator", "suspend"),
     "resume": Place("Operator", "operator", "resume"),
+    "accept-rewrite": Place("Operator", "operator", "accept_rewrite"),
     "check": Place("Operator", "operator", "check"),
     "audit": Place("Audit", "audit", "app", "Export the record of what was done; verify an export."),
     "demo": Place("Tour", "demo", "app", "The five-minute tour, offline, on the real parts."),
@@ -120,7 +124,7 @@ class Commands(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - what typer passes
         """One section of the help for each group, without making a single command."""
         for group in dict.fromkeys(place.group for place in COMMANDS.values()):
-            rows = [(name.ljust(12), _first_line(p)) for name, p in COMMANDS.items() if p.group == group]
+            rows = [(name.ljust(14), _first_line(p)) for name, p in COMMANDS.items() if p.group == group]
             with formatter.section(group):
                 formatter.write_dl(rows)
 

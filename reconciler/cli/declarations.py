@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
     from reconciler.model import Run
     from reconciler.settings import Settings
 
+
+class Document(StrEnum):
+    """The files that people write."""
+
+    ENVIRONMENT = "environment"
+    POLICY = "policy"
+
+
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -25,9 +34,10 @@ def validate(
     ] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Check environment files: every problem with its place.
+    """Check environment files and the policy file: every problem with its place.
 
-    For editors, pre-commit and CI. Exits with 1 when there is a problem. Needs no settings and no network.
+    For editors, pre-commit and CI. Exits with 1 when there is a problem. Needs no settings and no network. The
+    environments in promote.after are looked up in the whole folder, also when only some of its files are named.
     """
     from reconciler.cli import validation
 
@@ -81,20 +91,25 @@ def diff(
         raise typer.Exit(ExitCode.FAILED)
 
 
-def schema() -> None:
-    """Print the JSON Schema of environment files, for editors."""
+def schema(
+    of: Annotated[
+        Document, typer.Argument(metavar="KIND", help="environment or policy: of which file.")
+    ] = Document.ENVIRONMENT,
+) -> None:
+    """Print the JSON Schema of environment files, or of the policy file, for editors."""
     from reconciler.cli.render import raw
 
-    raw(schema_text())
+    raw(schema_text(of))
 
 
-def schema_text() -> str:
+def schema_text(of: Document = Document.ENVIRONMENT) -> str:
     """The schema as it is committed beside the declarations."""
     import json
 
     from reconciler.core.declare import json_schema
+    from reconciler.core.policyfile import policy_json_schema
 
-    return json.dumps(json_schema(), indent=2) + "\n"
+    return json.dumps(json_schema() if of is Document.ENVIRONMENT else policy_json_schema(), indent=2) + "\n"
 
 
 def publish(

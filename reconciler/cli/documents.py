@@ -121,6 +121,7 @@ def attempt(value: Attempt) -> Document:
         "request": value.request,
         "approvers": list(value.approvers),
         "token": value.token,
+        "plan": value.plan or None,
         "started": time(value.started),
         "finished": time(value.finished),
         "outcome": _text(value.outcome),

@@ -1,4 +1,4 @@
-"""The operator's hand: `retry`, `suspend`, `resume`, each audited; and `check`, which looks whether all is set up."""
+"""The operator's hand: `retry`, `suspend`, `resume`, `accept-rewrite`, each audited; and `check` of the set-up."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconciler.cli.exits import ExitCode
+from reconciler.cli.exits import ExitCode, Stop
 from reconciler.cli.options import EnvironmentArgument, Output, OutputOption, settings_file
 
 if TYPE_CHECKING:
     from reconciler.cli.memory import Memory
-    from reconciler.model import EnvironmentName, OperatorHand
+    from reconciler.model import EnvironmentName, OperatorHand, Rewrite
 
 
 def retry(ctx: typer.Context, environment: EnvironmentArgument) -> None:
@@ -57,6 +57,52 @@ def resume(ctx: typer.Context, environment: EnvironmentArgument) -> None:
             return
         work.save("resume", replace(work.hand, suspended=False, reason="", by=user()))
         work.done("is resumed")
+
+
+def accept_rewrite(
+    ctx: typer.Context,
+    commit: Annotated[str, typer.Argument(metavar="SHA", help="The rewritten branch's tip, or a commit below it.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why, for whoever asks later.", show_default=False)],
+) -> None:
+    """Follow a branch that was rewritten, from a commit on.
+
+    Until then every environment holds with BranchRewritten. It approves nothing: a file that stands otherwise than
+    it was last let in holds until it goes back, or is let in anew.
+    """
+    from reconciler import wiring
+    from reconciler.cli import memory
+    from reconciler.cli.render import say
+
+    with memory.recall(settings_file(ctx)) as known:
+        rewrite = _rewrite(known, commit, reason)
+        known.store.accept_rewrite(rewrite)
+        say(f"the branch is followed from {rewrite.tip[:12]} on, in place of {rewrite.instead_of[:12]}")
+        wiring.wake(known.settings)
+        memory.remark_idle(known.settings, "this counts from its next start on")
+
+
+def _rewrite(known: Memory, commit: str, reason: str) -> Rewrite:
+    """The operator's word, once it is clear that there is something to accept.
+
+    Raises:
+        Stop: There is not, or the commit is not one of the branch.
+    """
+    from reconciler import wiring
+    from reconciler.clock import SystemClock
+    from reconciler.model import CommitId, Rewrite
+
+    branch, last = known.settings.repository.branch, known.store.tip()
+    repository = wiring.open_repository(known.settings)
+    tip = repository.head()
+    if tip is None:
+        raise Stop(ExitCode.FAILED, f"there is no branch {branch!r} at the repository", "push it first")
+    repository.fetch(tip)
+    if last is None or repository.is_ancestor(last, tip):
+        raise Stop(ExitCode.USAGE, f"{branch} was not rewritten: its tip {tip[:12]} follows what was seen last")
+    if not repository.is_ancestor(CommitId(commit), tip):
+        hint = f"give the full id of a commit of the branch as it is now; its tip is {tip}"
+        raise Stop(ExitCode.USAGE, f"{commit[:80]!r} is not a commit of {branch}", hint)
+    return Rewrite(CommitId(commit), last, user(), reason, SystemClock().now())
 
 
 def check(

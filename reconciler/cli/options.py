@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from reconciler.cli.exits import ExitCode, Stop
+from reconciler.core import durations
 
 
 class Output(StrEnum):
@@ -55,20 +56,21 @@ EnvironmentsArgument = Annotated[
     typer.Argument(metavar="ENV", help="Environments; all when left out.", autocompletion=known_environments),
 ]
 
-_DURATION = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)?")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+_BARE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)(ms)?")
 
 
 def seconds(text: str) -> float:
-    """A duration such as `90`, `30s`, `5m`, `1.5h`, in seconds.
+    """A duration such as `90`, `100ms`, `30s`, `5m`, `1h30m`, in seconds.
 
     Raises:
         Stop: It is none.
     """
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise Stop(ExitCode.USAGE, f"{text!r} is not a duration", "write 30s, 5m or 1h")
-    return float(match[1]) * _SECONDS[match[2] or "s"]
+    if match := _BARE.fullmatch(text):
+        return float(match[1]) * (0.001 if match[2] else 1.0)
+    try:
+        return durations.parse(text)
+    except ValueError:
+        raise Stop(ExitCode.USAGE, f"{text!r} is not a duration", "write 30s, 5m or 1h30m") from None
 
 
 def settings_file(ctx: typer.Context) -> Path | None:

@@ -15,6 +15,7 @@ from reconciler.model import GateResult, Health, OperatorHand, Status, Sync, Ver
 _MARKS = {
     Verdict.PASSED: Cell("✓", "good"),
     Verdict.HELD: Cell("✗", "bad"),
+    Verdict.PENDING: Cell("…", "warn"),
     Verdict.NOT_REACHED: Cell("·", "dim"),
 }
 _SHOWN_DRIFT = 20

@@ -1,11 +1,13 @@
 """Every problem of environment files on disk, by the very rules that hold for those on the branch.
 
 Needs no settings, repository or network. What it can't know, and the daemon judges later: whether the run
-exists, who approves, and which places the operator allows. Overlaps are found among the files looked at.
+exists, who approves, and which places the operator allows. Overlaps are found among the files looked at; what
+`promote.after` names is looked up in the whole folder of declarations, since pre-commit names changed files only.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -13,13 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reconciler.cli.exits import ExitCode, Stop
-from reconciler.core.declare import FOLDER, POLICY, Reading, environment_name
-from reconciler.core.folder import policy_problem, read_entry, rivals
+from reconciler.core.declare import FOLDER, POLICY, TEXT_PATHS, Reading, environment_name
+from reconciler.core.folder import policy_entry, read_entry, rivals, upstream_problems
 from reconciler.core.yamltree import MAX_BYTES, Malformed, Problem, parse
 from reconciler.model import BlobId, EnvironmentName, TreeEntry
 
 _BLOB = BlobId("file")
 """The name under which one file's content is handed over."""
+_Named = dict[EnvironmentName, tuple["_File", Reading]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ def validate(paths: Sequence[Path]) -> Findings:
     """
     files = {(found.root, found.path): found for path in paths for found in _files(path)}
     problems: list[Problem] = []
-    readings: dict[Path, dict[EnvironmentName, tuple[_File, Reading]]] = {}
+    readings: dict[Path, _Named] = {}
     for file in files.values():
         try:
             name = environment_name(file.path)
@@ -60,8 +63,10 @@ def validate(paths: Sequence[Path]) -> Findings:
         reading = _read(file)
         problems += reading.problems
         readings.setdefault(file.root, {})[name] = file, reading
-    for named in readings.values():
+    whole = {Path(os.path.abspath(path)) for path in paths if path.is_dir()}  # noqa: PTH100 - as in _files
+    for root, named in readings.items():
         problems += _overlaps(named)
+        problems += _upstream(root, named, root in whole)
     problems.sort(key=lambda problem: (problem.file, problem.line, problem.column))
     return Findings(sum(map(len, readings.values())), tuple(problems))
 
@@ -95,6 +100,11 @@ def _unreadable(error: OSError) -> None:
 
 def _read(file: _File) -> Reading:
     """The file as a commit would hold it."""
+    reading = read_entry(file.path, *_entry(file))
+    return replace(reading, problems=_shown(file, reading.problems))
+
+
+def _entry(file: _File) -> tuple[TreeEntry, dict[BlobId, bytes | None]]:
     try:
         mode = file.shown.lstat().st_mode
         data = None
@@ -104,23 +114,26 @@ def _read(file: _File) -> Reading:
     except OSError as error:
         raise Stop(ExitCode.USAGE, f"{file.shown}: {error.strerror}") from None
     kept = data if data is not None and len(data) <= MAX_BYTES else None
-    reading = read_entry(file.path, TreeEntry(_git_mode(mode), _BLOB), {_BLOB: kept})
-    return replace(reading, problems=tuple(replace(problem, file=str(file.shown)) for problem in reading.problems))
+    return TreeEntry(_git_mode(mode), _BLOB), {_BLOB: kept}
+
+
+def _shown(file: _File, problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
+    return tuple(replace(problem, file=str(file.shown)) for problem in problems)
 
 
 def _git_mode(mode: int) -> str:
     return {stat.S_IFREG: "100644", stat.S_IFLNK: "120000"}.get(stat.S_IFMT(mode), f"{mode:o}")
 
 
-def _not_an_environment(file: _File) -> list[Problem]:
+def _not_an_environment(file: _File) -> Sequence[Problem]:
     if file.path == POLICY:
-        return [policy_problem(str(file.shown))]
+        return _shown(file, policy_entry(*_entry(file)).problems)
     if file.path.endswith(".json"):
         return []
     return [Problem(str(file.shown), 1, 1, "", f"the ending {file.shown.suffix!r}", "the ending .yaml")]
 
 
-def _overlaps(named: dict[EnvironmentName, tuple[_File, Reading]]) -> Iterator[Problem]:
+def _overlaps(named: _Named) -> Iterator[Problem]:
     """Targets that are the same, or one inside another."""
     for name, others in rivals({name: (file.path, reading) for name, (file, reading) in named.items()}).items():
         file, reading = named[name]
@@ -135,3 +148,36 @@ def _overlaps(named: dict[EnvironmentName, tuple[_File, Reading]]) -> Iterator[P
             f"{reading.declaration.target.path}, which overlaps with that of {taken}",
             "a folder of its own for each environment",
         )
+
+
+def _upstream(root: Path, named: _Named, whole: bool) -> Iterator[Problem]:
+    """Environments that wait for one that is not there, for themselves, or in a circle.
+
+    Args:
+        root: The folder of declarations.
+        named: The files that were looked at.
+        whole: These are all there are below the folder.
+    """
+    waiting = any(reading.declaration and reading.declaration.promote for _, reading in named.values())
+    if not waiting or not (whole or root.name == FOLDER):
+        return
+    everything = named if whole else {**_siblings(root), **named}
+    for name, text in upstream_problems({name: (f.path, reading) for name, (f, reading) in everything.items()}).items():
+        if name not in named:
+            continue
+        shown = named[name][0].shown
+        place = parse(str(shown), shown.read_bytes(), TEXT_PATHS).spans[("promote", "after")]
+        found = text.removeprefix("promote.after ").removeprefix("names ").removeprefix("goes in ")
+        wanted = "environments that are declared here, and that don't wait for this one"
+        yield Problem(str(shown), place.line, place.column, "promote.after", found, wanted)
+
+
+def _siblings(root: Path) -> _Named:
+    """All environments below a folder; a file that is not well named declares none."""
+    found: _Named = {}
+    for file in _files(root):
+        with contextlib.suppress(Malformed):
+            name = environment_name(file.path)
+            if name is not None:
+                found[name] = file, _read(file)
+    return found

@@ -1,14 +1,30 @@
 """ONE pass for ONE environment, in the order of the way of the data.
 
-`run.py` is the table of contents and holds the effects; `gates.py` brings the facts to each gate of
-`core`; `home.py` finds out where the environment lives and what is there; `record.py` says where it
-stands. `world.py` names the ports that a pass touches; it knows no adapter, thread or schedule.
+`planner.py` is the judgement, without effect; `run.py` carries it out. `gates.py` brings the facts to each gate of
+`core`, `letting_in.py` and `changes.py` those of the file's way along the branch; `home.py` finds out where the
+environment lives and what is there; `record.py` says where it stands. `world.py` names the ports that a pass touches; `fleet.py`, with
+`rulebook.py` and `soaks.py`, what concerns more than one environment. None of it knows an adapter, thread or schedule.
 """
 
 from __future__ import annotations
 
+from reconciler.pipeline.fleet import Fleet
+from reconciler.pipeline.planner import Planned, Planner
 from reconciler.pipeline.record import internal_error, unrecorded
+from reconciler.pipeline.rulebook import Rulebook
 from reconciler.pipeline.run import Pass
+from reconciler.pipeline.soaks import Soaks
 from reconciler.pipeline.world import Fence, World
 
-__all__ = ["Fence", "Pass", "World", "internal_error", "unrecorded"]
+__all__ = [
+    "Fence",
+    "Fleet",
+    "Pass",
+    "Planned",
+    "Planner",
+    "Rulebook",
+    "Soaks",
+    "World",
+    "internal_error",
+    "unrecorded",
+]

@@ -6,21 +6,22 @@ asked of CI on behalf of a declaration that nobody approved.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from reconciler.catalog import Declared as DeclaredFile
-from reconciler.core.approve import Approval, Judge
-from reconciler.core.declare import Declaration, Reading
-from reconciler.core.policy import Evidence, Step
+from reconciler.core.approve import Approval
+from reconciler.core.declare import Declaration, PromoteSpec
+from reconciler.core.plan import Proposed, Wanted
+from reconciler.core.promotion import Upstream, judge_promotion, strictest
 from reconciler.core.provenance import Provenance, judge_run
-from reconciler.errors import PolicyDenied, Reason, Transient
+from reconciler.errors import PolicyDenied, Reason, ReconcilerError
 from reconciler.model import (
-    Accepted,
+    Action,
     Artifact,
     Attempt,
     Change,
     CommitId,
-    Digest,
+    EnvironmentName,
     Gate,
     GateResult,
     OperatorHand,
@@ -28,10 +29,14 @@ from reconciler.model import (
     Status,
     Verdict,
 )
-from reconciler.pipeline.home import Home, reading_at, reading_of
+from reconciler.pipeline.fleet import Fleet
+from reconciler.pipeline.home import Home, find_home, trouble
+from reconciler.pipeline.letting_in import LettingIn
 from reconciler.pipeline.world import Held, World, gate
 from reconciler.ports import Source
 
+_CLOCKS = timedelta(minutes=1)
+"""By which two machines' clocks may differ."""
 _TOLD = 5
 """Problems of a file that a status repeats; `validate` tells them all."""
 
@@ -41,18 +46,25 @@ Origin = tuple[Source, Run, Artifact]
 class Gates:
     """The gates of one pass."""
 
-    def __init__(self, world: World, file: DeclaredFile, home: Home | None) -> None:
+    def __init__(self, world: World, fleet: Fleet, file: DeclaredFile, home: Home | None) -> None:
         self._world = world
+        self._fleet = fleet
         self._file = file
         self._home = home
         self._accepted = home.accepted if home else None
         self._words: dict[Gate, GateResult] = {}
         self.changes: tuple[Change, ...] = ()
         """What changed the file since it was last accepted, oldest first; empty when nothing did."""
+        self._promotes: tuple[PromoteSpec | None, ...] = ()
+        """What the artifact must be proven by: the rule that stood before it was declared, and the tip's."""
 
     def results(self) -> tuple[GateResult, ...]:
         """Every gate's word, in order."""
-        return tuple(self._words.get(name, GateResult(name, Verdict.NOT_REACHED)) for name in Gate)
+        return tuple(self.word(name) for name in Gate)
+
+    def word(self, name: Gate) -> GateResult:
+        """One gate's word so far."""
+        return self._words.get(name, GateResult(name, Verdict.NOT_REACHED))
 
     def passed(self, name: Gate, *evidence: str) -> None:
         """Keep that a gate passed, and on what evidence."""
@@ -60,8 +72,9 @@ class Gates:
 
     def judged_before(self) -> None:
         """What is live already was judged when it was deployed; CI is not asked again, and may have forgotten."""
-        for name in (Gate.PROVENANCE, Gate.CUSTODY):
+        for name in (Gate.PROVENANCE, Gate.PROMOTION, Gate.CUSTODY):
             self.passed(name, "judged when it was deployed")
+        self.passed(Gate.FREEZE, "stops promotions only")
 
     def recall(self, attempt: Attempt) -> None:
         """What passed in an earlier attempt at the very same; asked again, it would only be asked in vain."""
@@ -82,9 +95,13 @@ class Gates:
         file, accepted = self._file, self._accepted
         with gate(Gate.HISTORY):
             if file.rewritten:
-                hint = "push the branch back to a history that contains the last tip that was seen"
+                hint = (
+                    "push the branch back to a history that contains the last tip that was seen; "
+                    "if it was meant: reconciler accept-rewrite"
+                )
                 raise PolicyDenied(Reason.BRANCH_REWRITTEN, file.rewritten, hint)
-            if accepted and self._home and self._home.reading is None:
+            rebased = self._home.rebased if self._home else None
+            if accepted and self._home and self._home.reading is None and rebased is None:
                 raise PolicyDenied(
                     Reason.BRANCH_REWRITTEN,
                     f"the tip {file.tip[:12]} does not descend from {accepted.commit[:12]} with the file as it was "
@@ -92,7 +109,7 @@ class Gates:
                     f"push the branch back to a history that contains it, such as {accepted.commit} itself",
                 )
             if file.reading is None or accepted is None or file.reading.digest != accepted.declaration:
-                start = accepted.commit if accepted else self._baseline()
+                start = rebased or (accepted.commit if accepted else self._baseline())
                 self.changes = self._world.repository.changes(file.path, start, file.tip)
             if file.reading is None:
                 raise PolicyDenied(
@@ -164,16 +181,96 @@ class Gates:
         """
         reading = self._file.reading
         assert reading is not None
-        now = self._world.clock.now()
+        letting_in = self._letting_in()
         with gate(Gate.APPROVAL):
-            judge = Judge(self._file.environment, self._world.newcomer)
-            for step in self._steps(self._begin(judge)):
-                judge.take(step, self._evidence(step) if judge.asks_for(step) else None)
-            result, approval = judge.verdict(reading, now)
+            result, approval = letting_in.verdict(reading, self._world.clock.now())
+        self._promotes = letting_in.promotes
         if approval is None:
             raise Held(result)
         self.keep(result)
         return approval
+
+    def proposed(self, merge: CommitId) -> Wanted:
+        """The declaration as it would be after a merge; its approval is what the merge will decide.
+
+        Raises:
+            Held: Nobody can tell what is asked.
+        """
+        reading = self._file.reading
+        assert reading is not None
+        assert reading.declaration is not None
+        letting_in = self._letting_in()
+        with gate(Gate.APPROVAL):
+            self.keep(letting_in.asked_of(merge))
+        self._promotes = letting_in.promotes
+        return Proposed(reading.digest, reading.declaration.run_id, reading.declaration.sha256)
+
+    def revocation(self, wanted: Wanted) -> None:
+        """Nobody revoked the artifact, or its run.
+
+        Raises:
+            Held: `Revoked`; or the policy can't be told.
+        """
+        with gate(Gate.REVOCATION):
+            rules = self._fleet.rulebook.rules()
+            revoked = rules.revoked(wanted.run_id, wanted.sha256)
+            if revoked:
+                raise PolicyDenied(
+                    Reason.REVOKED,
+                    f"run {wanted.run_id} ({wanted.sha256[:12]}) is revoked: {revoked.reason}",
+                    f"reconciler rollback {self._file.environment}, or promote another run",
+                )
+        self.passed(Gate.REVOCATION, *_said(rules.pending))
+
+    def promotion(self, wanted: Wanted, action: Action) -> None:
+        """The artifact is proven in the environments that it must come from.
+
+        Raises:
+            Held: `NotInUpstream`, `UpstreamUnhealthy`, `Soaking`, `InvalidDeclaration`.
+        """
+        if action is Action.ROLLBACK:
+            self.passed(Gate.PROMOTION, "a rollback: it was live here before")
+            return
+        accepted = self._accepted
+        if accepted and (accepted.run_id, accepted.sha256) == (wanted.run_id, wanted.sha256):
+            self.passed(Gate.PROMOTION, "the same artifact as was let in here before")
+            return
+        rule = strictest(self._promotes)
+        with gate(Gate.PROMOTION):
+            if self._file.upstream_problem:
+                hint = "mend promote.after; `reconciler validate` shows it before a push"
+                raise PolicyDenied(Reason.INVALID_DECLARATION, self._file.upstream_problem, hint)
+            upstreams = [self._upstream(name) for name in rule.after]
+            result = judge_promotion(wanted, rule, upstreams, self._world.clock.now())
+        if result.verdict is Verdict.HELD:
+            raise Held(result)
+        self.keep(result)
+
+    def freeze(self, action: Action) -> None:
+        """No window is closed; a rollback may always go.
+
+        Raises:
+            Held: `Frozen`; or the policy can't be told.
+        """
+        if action is Action.ROLLBACK:
+            self.passed(Gate.FREEZE, "a rollback may always go")
+            return
+        now = self._world.clock.now()
+        with gate(Gate.FREEZE):
+            rules = self._fleet.rulebook.rules()
+            windows = rules.windows(self._file.environment)
+            if windows:
+                self._expect_forward(now)
+            frozen = rules.frozen(self._file.environment, now)
+        if frozen:
+            opens = f"until {frozen.opens:%Y-%m-%d %H:%M:%S}Z" if frozen.opens else "with no end in sight"
+            message = f"{self._file.environment} is frozen {opens}: {frozen.reason}"
+            hint = "wait: it goes on by itself then; a rollback is not held"
+            raise Held(
+                GateResult(Gate.FREEZE, Verdict.HELD, Reason.FROZEN, message, (frozen.reason,), hint, frozen.opens)
+            )
+        told = f"none of {len(windows)} windows is closed" if windows else "no window names this environment"
+        self.passed(Gate.FREEZE, told, *_said(rules.pending))
 
     def provenance(self, declaration: Declaration) -> Origin:
         """The declared run may be promoted, and has the artifact.
@@ -202,64 +299,39 @@ class Gates:
             )
         return baseline
 
-    def _begin(self, judge: Judge) -> Reading | None:
-        """Begin at what was accepted, at the operator's baseline, or (None) at the very start."""
-        home, baseline = self._home, self._world.baseline
-        if home and home.accepted and home.reading:
-            judge.begin_at(home.accepted, home.reading)
-            return home.reading
-        if baseline and (reading := reading_at(self._world, self._file, baseline)) and reading.declaration:
-            judge.begin_at(self._trusted(baseline, reading, reading.declaration), reading)
-            return reading
-        return None
+    def _letting_in(self) -> LettingIn:
+        return LettingIn(self._world, self._fleet.rulebook, self._file, self._home, self.changes)
 
-    def _steps(self, begun: Reading | None) -> Iterator[Step]:
-        """Every change, and whatever came in between from the side.
+    def _upstream(self, name: EnvironmentName) -> Upstream:
+        """An environment before this one, looked at now."""
+        file = self._fleet.catalog.get(name)
+        try:
+            home = find_home(self._world, file)
+        except ReconcilerError as error:
+            self._fleet.soaks.lost_sight(name)
+            live = self._world.store.statuses().get(name)
+            return Upstream(name, live.live if live else None, f"it can't be looked at: {error.message}")
+        if home is None:
+            return Upstream(name, None)
+        wrong = trouble(home)
+        soak = self._fleet.soaks.see(name, home, healthy=not wrong)
+        self._fleet.soaks.remember((name,))
+        return Upstream(name, home.observed.live, wrong, soak)
 
-        A merge whose sides are swapped puts the first-parent history on another line, on which the file may
-        stand differently than after the change before. Nobody approved that difference: it is a step of its own,
-        of a commit that no request merged.
+    def _expect_forward(self, now: datetime) -> None:
+        """A clock behind what was recorded can't say whether a window is closed.
+
+        Raises:
+            PolicyDenied: `Frozen`.
         """
-        before = begun.digest if begun else None
-        for change in self.changes:
-            parent = reading_of(self._world, self._file, change.before)
-            if (parent.digest if parent else None) != before and change.parent is not None:
-                yield Step(change.parent, parent, from_side=True)
-            after = reading_of(self._world, self._file, change.after)
-            before = after.digest if after else None
-            yield Step(change.commit, after)
-
-    def _trusted(self, baseline: CommitId, reading: Reading, declaration: Declaration) -> Accepted:
-        return Accepted(
-            environment=self._file.environment,
-            commit=baseline,
-            declaration=reading.digest,
-            run_id=declaration.run_id,
-            sha256=declaration.sha256,
-            request=f"baseline {baseline[:12]}",
-            approvers=(),
-            accepted_at=self._world.clock.now(),
-        )
-
-    def _evidence(self, step: Step) -> Evidence:
-        if self._world.forge is None:
-            raise Transient(
-                Reason.FORGE_UNAVAILABLE,
-                f"no forge is set up, so nobody can tell who let commit {step.commit[:12]} in",
-                "set forge: in the settings",
+        accepted = self._accepted
+        if accepted and accepted.accepted_at > now + _CLOCKS:
+            raise PolicyDenied(
+                Reason.FROZEN,
+                f"the clock says {now:%Y-%m-%d %H:%M:%S}Z, but the last declaration was let in at "
+                f"{accepted.accepted_at:%Y-%m-%d %H:%M:%S}Z, so nobody can tell whether a window is closed",
+                "set the clock of this machine right",
             )
-        facts = self._world.forge.facts(step.commit)
-        heads = {request.head: self._digest_at(request.head) for request in facts.requests}
-        parent = next((change.parent for change in self.changes if change.commit == step.commit), None)
-        bases = {head: self._digests_where_parted(parent, head) for head in heads} if parent else {}
-        return Evidence(facts, heads, bases)
-
-    def _digests_where_parted(self, parent: CommitId, head: CommitId) -> frozenset[Digest | None]:
-        return frozenset(self._digest_at(base) for base in self._world.repository.merge_bases(parent, head))
-
-    def _digest_at(self, commit: CommitId) -> Digest | None:
-        reading = reading_at(self._world, self._file, commit)
-        return reading.digest if reading else None
 
     def _source(self, declaration: Declaration) -> tuple[Source, Provenance]:
         sources = self._world.sources
@@ -272,6 +344,13 @@ class Gates:
                 "name one of the operator's sources",
             )
         return sources[name]
+
+
+def _said(pending: GateResult | None) -> tuple[str, ...]:
+    """Why the policy at the tip is not in force as a whole, where that is so."""
+    if pending is None:
+        return ()
+    return (f"policy.yaml is not let in as it stands, the stricter counts: {pending.message}",)
 
 
 def _unapproved(status: Status | None) -> bool:

@@ -28,6 +28,8 @@ class Home:
     accepted: Accepted | None
     reading: Reading | None
     """The file as it was when it was accepted; None before that, or when this history does not hold it."""
+    rebased: CommitId | None = None
+    """Where an operator accepted a rewritten branch, when what was accepted is of the history before."""
 
 
 def find_home(world: World, file: DeclaredFile) -> Home | None:
@@ -37,7 +39,7 @@ def find_home(world: World, file: DeclaredFile) -> Home | None:
         ReconcilerError: The target is not allowed or out of reach.
     """
     remembered = world.store.accepted(file.environment)
-    reading = _accepted_reading(world, file, remembered) if remembered else None
+    reading, rebased = _accepted_reading(world, file, remembered) if remembered else (None, None)
     told = reading or file.reading
     if told is None or told.declaration is None:
         return None
@@ -46,8 +48,8 @@ def find_home(world: World, file: DeclaredFile) -> Home | None:
     observed = target.observe()
     accepted = observed.accepted or remembered
     if accepted and accepted != remembered:
-        reading = _accepted_reading(world, file, accepted)
-    return Home(target, declaration.target.path, observed, accepted, reading)
+        reading, rebased = _accepted_reading(world, file, accepted)
+    return Home(target, declaration.target.path, observed, accepted, reading, rebased)
 
 
 def move_home(world: World, file: DeclaredFile, home: Home | None, declaration: Declaration) -> Home:
@@ -61,7 +63,8 @@ def move_home(world: World, file: DeclaredFile, home: Home | None, declaration: 
         return replace(home, target=target)
     observed = target.observe()
     accepted = observed.accepted or (home.accepted if home else None)
-    return Home(target, declaration.target.path, observed, accepted, home.reading if home else None)
+    reading, rebased = (home.reading, home.rebased) if home else (None, None)
+    return Home(target, declaration.target.path, observed, accepted, reading, rebased)
 
 
 def target_of(world: World, environment: EnvironmentName, declaration: Declaration) -> Target:
@@ -80,6 +83,18 @@ def target_of(world: World, environment: EnvironmentName, declaration: Declarati
     return targets.target(environment, declaration)
 
 
+def trouble(home: Home) -> str:
+    """Why what is live is not proven whole; empty when it is."""
+    live, accepted = home.observed.live, home.observed.accepted
+    if live is None:
+        return "nothing is live"
+    if home.observed.drift:
+        return f"{len(home.observed.drift)} of its paths have drifted"
+    if accepted is None or (accepted.run_id, accepted.sha256) != (live.run_id, live.sha256):
+        return "it is not what was let in there"
+    return "" if home.reading else "what was let in there is not in this history"
+
+
 def reading_at(world: World, file: DeclaredFile, commit: CommitId) -> Reading | None:
     """The environment's file at a commit; None when absent there."""
     return reading_of(world, file, world.repository.entry(commit, file.path))
@@ -93,13 +108,26 @@ def reading_of(world: World, file: DeclaredFile, entry: TreeEntry | None) -> Rea
     return read_entry(file.path, entry, contents)
 
 
-def _accepted_reading(world: World, file: DeclaredFile, accepted: Accepted) -> Reading | None:
-    """The very bytes that an accepted record names; None when this history does not hold them."""
-    if file.reading and file.reading.digest == accepted.declaration and accepted.commit == file.tip:
-        return file.reading
+def _accepted_reading(world: World, file: DeclaredFile, accepted: Accepted) -> tuple[Reading | None, CommitId | None]:
+    """The very bytes that an accepted record names, and where they were rebased to, if they were.
+
+    None instead of the bytes when this history does not hold them.
+    """
+    here = file.reading if file.reading and file.reading.digest == accepted.declaration else None
+    if here and accepted.commit == file.tip:
+        return here, None
+    rebased = None
     if not world.repository.is_ancestor(accepted.commit, file.tip):
-        return None
-    if file.reading and file.reading.digest == accepted.declaration and file.reading.declaration:
-        return file.reading
-    reading = reading_at(world, file, accepted.commit)
-    return reading if reading and reading.digest == accepted.declaration and reading.declaration else None
+        rebased = _accepted_rewrite(world, file, accepted)
+        if rebased is None:
+            return None, None
+    if here and here.declaration:
+        return here, rebased
+    reading = reading_at(world, file, rebased or accepted.commit)
+    return reading if reading and reading.digest == accepted.declaration and reading.declaration else None, rebased
+
+
+def _accepted_rewrite(world: World, file: DeclaredFile, accepted: Accepted) -> CommitId | None:
+    """Where an operator let the branch go on from, after it had been rewritten away under what was accepted."""
+    later = [rewrite for rewrite in world.store.rewrites() if rewrite.at > accepted.accepted_at]
+    return next((r.tip for r in reversed(later) if world.repository.is_ancestor(r.tip, file.tip)), None)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from reconciler.catalog import Declared as DeclaredFile
 from reconciler.core.approve import Approval
+from reconciler.core.plan import Plan, plan_digest
 from reconciler.errors import Reason, ReconcilerError
 from reconciler.model import (
     Accepted,
@@ -46,13 +47,15 @@ def attempt(
     home: Home | None,
     gates: Gates | None,
     approval: Approval | None,
+    plan: Plan | None,
     previous: Status | None,
     now: datetime,
 ) -> Attempt:
-    """A try at what the tip declares; `approval` is that of the tip, when it got so far."""
+    """A try at what the tip declares; with its approval, and what was to be done, when it got so far."""
     return Attempt(
         environment=file.environment,
-        action=Action.DEPLOY,
+        action=plan.action if plan and plan.action is not Action.NONE else Action.DEPLOY,
+        plan=plan.digest if plan else "",
         declared=declared(file, home, gates, previous),
         before=home.observed.live if home else None,
         started=now,
@@ -74,6 +77,7 @@ def attempt_at(action: Action, approval: Approval, home: Home, gates: Gates, tok
         approvers=approval.approvers,
         gates=gates.results(),
         token=token,
+        plan=plan_digest(approval.environment, action, approval, home.observed.live, home.path),
         message=_drifted(home.observed) if action is Action.REPAIR else "",
     )
 
@@ -122,19 +126,20 @@ def held(
     gates: Gates | None,
     result: GateResult,
     sync: Sync,
+    revoked: str,
     previous: Status | None,
     now: datetime,
 ) -> Status:
-    """Live stays as it is, and why."""
+    """Live stays as it is, and why; `revoked` says why nobody should run it, if that is so."""
     observed = home.observed if home else None
     accepted: Accepted | None = home.accepted if home else None
     return _since(
         Status(
             environment=file.environment,
             sync=sync,
-            health=_health(observed),
+            health=Health.DEGRADED if revoked else _health(observed),
             reason=result.reason,
-            message=result.message,
+            message=_told(result, observed, revoked),
             hint=result.hint,
             declared=declared(file, home, gates, previous),
             live=observed.live if observed else None,
@@ -178,6 +183,13 @@ def unrecorded(file: DeclaredFile, previous: Status | None, error: ReconcilerErr
     """The memory is out of reach: what can't be recorded is not done."""
     status = internal_error(file, previous, error, now)
     return replace(status, reason=error.reason, message=error.message, hint=error.hint)
+
+
+def _told(result: GateResult, observed: Observation | None, revoked: str) -> str:
+    """What holds; and what runs meanwhile, where nobody should run it."""
+    if not revoked or result.reason is Reason.REVOKED or observed is None or observed.live is None:
+        return result.message
+    return f"{result.message}; meanwhile {observed.live.id} is live, which is revoked: {revoked}"
 
 
 def _drifted(observed: Observation) -> str:

@@ -8,36 +8,36 @@ nothing changes but repair of what is live towards what was approved for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 
 from reconciler.catalog import Declared as DeclaredFile
 from reconciler.core.approve import Approval, standing
 from reconciler.core.declare import Declaration
-from reconciler.core.plan import decide
+from reconciler.core.plan import INSTALLS, Plan, decide
 from reconciler.core.verify import VerifiedArtifact
 from reconciler.errors import Reason, ReconcilerError, Transient
 from reconciler.model import (
     Action,
     Attempt,
-    Declared,
+    Digest,
     Gate,
     GateResult,
     Observation,
     OperatorHand,
     Outcome,
+    RunId,
     Status,
     Sync,
     Verdict,
 )
 from reconciler.pipeline import record
+from reconciler.pipeline.fleet import Fleet
 from reconciler.pipeline.gates import Gates, Origin
-from reconciler.pipeline.home import Home, find_home, move_home
-from reconciler.pipeline.world import BAD_BYTES, Fence, Held, World, gate
+from reconciler.pipeline.home import Home, trouble
+from reconciler.pipeline.planner import Planner
+from reconciler.pipeline.world import Fence, Held, World, gate
 from reconciler.ports import ArtifactStream, Target
-
-_REMEMBERED = 50
-"""Attempts that are searched for bytes that failed before."""
 
 
 class Pass:
@@ -46,6 +46,7 @@ class Pass:
     def __init__(
         self,
         world: World,
+        fleet: Fleet,
         fence: Fence,
         file: DeclaredFile,
         previous: Status | None,
@@ -56,6 +57,7 @@ class Pass:
 
         Args:
             world: The parts.
+            fleet: What concerns more than one environment.
             fence: This process's fencing token.
             file: What is declared at the tip.
             previous: The last status, for telling news from repetition; decides nothing else.
@@ -63,6 +65,7 @@ class Pass:
             unfinished: Intents of this environment without an outcome, from a process that ended in between.
         """
         self._world = world
+        self._fleet = fleet
         self._fence = fence
         self._file = file
         self._previous = previous
@@ -71,6 +74,7 @@ class Pass:
         self._gates: Gates | None = None
         self._hand = hand
         self._approval: Approval | None = None
+        self._plan: Plan | None = None
         self._holding: Held | None = None
         self.closed_unfinished = False
         """Whether every open intent has its outcome by now."""
@@ -81,36 +85,46 @@ class Pass:
         Raises:
             ReconcilerError: `StoreUnavailable` only: what can't be recorded is not done.
         """
+        planner = Planner(self._world, self._fleet, self._file, self._hand)
         try:
-            with gate(Gate.TARGET):
-                self._home = find_home(self._world, self._file)
+            planner.find()
+            self._home = planner.home
             self._close_unfinished()
-            self._gates = gates = Gates(self._world, self._file, self._home)
-            gates.history()
-            declaration = gates.schema()
-            self._approval = approval = gates.approval()
-            gates.rivalry(declaration)
-            gates.suspension(declaration, self._hand)
-            return self._drive(gates, declaration, approval)
+            planner.judge()
+            self._take(planner)
+            return self._drive(planner)
         except Held as held:
+            self._take(planner)
             return self._hold(held)
+        finally:
+            self._see()
 
-    def _drive(self, gates: Gates, declaration: Declaration, approval: Approval) -> Status:
-        """Approved: do what the plan says."""
-        with gate(Gate.TARGET):
-            home = move_home(self._world, self._file, self._home, declaration)
-        action = decide(approval, home.observed)
+    def _take(self, planner: Planner) -> None:
+        self._gates, self._approval, self._plan = planner.gates, planner.approval, planner.planned()
+
+    def _drive(self, planner: Planner) -> Status:
+        """Let in, and no gate holds: do what the plan says."""
+        gates, approval, declaration, home = planner.gates, planner.approval, planner.declaration, planner.place
+        assert gates and approval and declaration and home  # noqa: PT018 - for the type checker
+        action = planner.action
         if action is Action.NONE:
             return self._converged(home, gates, approval)
-        self._not_failed_before(gates, approval)
-        if action is not Action.DEPLOY:
-            gates.judged_before()
         if action is Action.ACCEPT:
             return self._effect(action, home, gates, approval, lambda token: _accept(home.target, approval, token))
-        if action is Action.DEPLOY:
-            origin = gates.provenance(declaration)
+        if action in INSTALLS:
+            origin = planner.origin
+            assert origin is not None
             return self._install(action, home, gates, declaration, approval, lambda: origin)
         return self._install(action, home, gates, declaration, approval, lambda: gates.provenance(declaration))
+
+    def _see(self) -> None:
+        """What was seen in the end counts for those that promote from here."""
+        if self._file.environment not in self._fleet.catalog.soaks:
+            return
+        if self._home is None:
+            self._fleet.soaks.lost_sight(self._file.environment)
+        else:
+            self._fleet.soaks.see(self._file.environment, self._home, healthy=not trouble(self._home))
 
     def _install(
         self,
@@ -149,6 +163,10 @@ class Pass:
         self, action: Action, home: Home, gates: Gates, approval: Approval, act: Callable[[int], Observation]
     ) -> Status:
         """Intent, effect, outcome: the one place where a target changes."""
+        if action in INSTALLS and not self._holding:
+            # Getting the bytes may have taken long; what was revoked or frozen meanwhile counts.
+            gates.revocation(approval)
+            gates.freeze(action)
         with gate(Gate.TARGET):
             token = self._fence.above(home.observed.fence)
         now = self._world.clock.now()
@@ -203,7 +221,7 @@ class Pass:
         last = self._previous
         if last is None or (last.reason, last.declared) != (status.reason, status.declared):
             now = self._world.clock.now()
-            tried = record.attempt(self._file, self._home, self._gates, self._approval, self._previous, now)
+            tried = record.attempt(self._file, self._home, self._gates, self._approval, self._plan, self._previous, now)
             self._world.store.refuse(self._ended(tried, Outcome.REFUSED, held.result), status)
         else:
             self._world.store.save(status, self._world.clock.now())
@@ -218,34 +236,19 @@ class Pass:
         assert declaration is not None
         self._holding = held
         approval = standing(home.accepted, declaration, self._world.clock.now())
-        action = decide(approval, home.observed)
+        action = decide(approval, home.observed, lambda *_: False)
         if action not in (Action.REPAIR, Action.DEPLOY):
             return
         if held.result.reason is Reason.ENVIRONMENT_REMOVED and home.observed.accepted is None:
             return  # first the file was removed, then what was live, with its record: it is meant to be gone
-        gates = Gates(self._world, self._file, home)
+        gates = Gates(self._world, self._fleet, self._file, home)
         gates.judged_before()
+        if action is Action.DEPLOY and self._revoked(home.accepted.run_id, home.accepted.sha256):
+            return  # what is live stays, but what is not live any more is not brought back
         try:
             self._install(action, home, gates, declaration, approval, lambda: gates.provenance(declaration))
         except Held:
             return  # the drift stays in the status; what holds the tip is the news
-
-    def _not_failed_before(self, gates: Gates, approval: Approval) -> None:
-        """Stop at bytes that failed before under this same declaration, whatever else failed since.
-
-        Raises:
-            Held: with the earlier word.
-        """
-        wanted = Declared(approval.commit, approval.run_id, approval.sha256)
-        for attempt in self._world.store.attempts(self._file.environment, limit=_REMEMBERED):
-            if attempt.declared != wanted or (attempt.id or 0) <= self._hand.retry_after:
-                continue
-            if attempt.outcome is Outcome.SUCCEEDED:
-                return
-            word = next((result for result in attempt.gates if result.verdict is Verdict.HELD), None)
-            if word and attempt.reason in BAD_BYTES:
-                gates.recall(attempt)
-                raise Held(replace(word, evidence=(f"attempt {attempt.id} failed; not tried again",)))
 
     def _close_unfinished(self) -> None:
         """Give intents of a process that ended in between their one outcome: what is there now."""
@@ -269,7 +272,16 @@ class Pass:
         if isinstance(held.error, Transient) and held.result.gate in (Gate.TARGET, Gate.CUSTODY):
             sync = Sync.OUT_OF_SYNC if self._home else Sync.UNKNOWN
         now = self._world.clock.now()
-        return record.held(self._file, self._home, self._gates, held.result, sync, self._previous, now)
+        live = self._home.observed.live if self._home else None
+        revoked = self._revoked(live.run_id, live.sha256) if live else ""
+        return record.held(self._file, self._home, self._gates, held.result, sync, revoked, self._previous, now)
+
+    def _revoked(self, run_id: RunId, sha256: Digest) -> str:
+        """Why an artifact is revoked; empty when it is not, or nobody can tell."""
+        with suppress(ReconcilerError):
+            found = self._fleet.rulebook.rules().revoked(run_id, sha256)
+            return found.reason if found else ""
+        return ""
 
     def _ended(self, attempt: Attempt, outcome: Outcome, result: GateResult | None = None) -> Attempt:
         return record.ended(attempt, outcome, self._world.clock.now(), result)

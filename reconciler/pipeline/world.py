@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from reconciler.bounds import Bounds
 from reconciler.core.policy import Policy
 from reconciler.core.provenance import Provenance
+from reconciler.core.rules import FloorSpec
 from reconciler.errors import Reason, ReconcilerError
 from reconciler.model import CommitId, Gate, GateResult, Verdict
 from reconciler.ports import Clock, Custody, Forge, Repository, Source, Store, Targets
@@ -34,6 +35,10 @@ class World:
     """Lets a new environment file in, when nothing stood there before."""
     baseline: CommitId | None
     """The operator's word that the declarations at this commit are accepted as they are."""
+    floors: tuple[FloorSpec, ...] = ()
+    """The operator's: what no file and no policy can go below."""
+    gap: float = 150.0
+    """Seconds for which a release may be out of sight without losing what it has soaked."""
 
 
 class Fence:
@@ -44,6 +49,11 @@ class Fence:
         self._holder = holder
         self._token = store.acquire(holder)
         self._lock = threading.Lock()
+
+    @property
+    def token(self) -> int:
+        """This process's token as it is now."""
+        return self._token
 
     def above(self, seen: int) -> int:
         """A token that is not smaller than `seen`.

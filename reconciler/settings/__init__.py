@@ -18,13 +18,21 @@ from pydantic_settings import SettingsError
 
 from reconciler.core.yamltree import Malformed, Tree, parse
 from reconciler.errors import Reason, Terminal
-from reconciler.settings.model import PluggedSettings, RepositorySettings, Settings, SourceSettings, at_home
+from reconciler.settings.model import (
+    AuditSettings,
+    PluggedSettings,
+    RepositorySettings,
+    Settings,
+    SourceSettings,
+    at_home,
+)
 from reconciler.settings.variables import Variables
 from reconciler.settings.words import Teller
 
 __all__ = [
     "ENVIRONMENT_VARIABLE",
     "FILE",
+    "AuditSettings",
     "PluggedSettings",
     "RepositorySettings",
     "Settings",
@@ -94,7 +102,7 @@ def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     def anchor(where: tuple[str, ...], value: Any) -> Any:
         if isinstance(value, dict):
             return {key: anchor((*where, key), item) for key, item in value.items()}
-        if where[-1] in _PATHS or (where == ("repository", "url") and _is_path(value)):
+        if where[-1] in _PATHS or where == ("audit", "key") or (where == ("repository", "url") and _is_path(value)):
             return at(value)
         if where[-1] in _PATH_LISTS and isinstance(value, list):
             return [at(item) for item in value]

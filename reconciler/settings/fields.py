@@ -14,20 +14,23 @@ from pydantic.fields import FieldInfo
 
 from reconciler.bounds import Bounds
 from reconciler.core.declare import ApprovalSpec
+from reconciler.core.policyfile import FloorSpec
 from reconciler.core.provenance import Provenance
-from reconciler.settings.model import PluggedSettings, RepositorySettings, Settings, SourceSettings
+from reconciler.settings.model import AuditSettings, PluggedSettings, RepositorySettings, Settings, SourceSettings
 
 Where = tuple[str | int, ...]
 """A place: the keys, and indices, that lead to it."""
 
 _NAME = "<name>"
-_SECTIONS: dict[Where, type[BaseModel]] = {
+_SECTIONS: dict[Where, type[BaseModel]] = {  # an index is written as 0
     (): Settings,
     ("repository",): RepositorySettings,
     ("forge",): PluggedSettings,
     ("sources", _NAME): SourceSettings,
     ("sources", _NAME, "provenance"): Provenance,
     ("new_environments",): ApprovalSpec,
+    ("floors", 0): FloorSpec,
+    ("audit",): AuditSettings,
     ("bounds",): Bounds,
 }
 _BY_NAME = frozenset({"sources", "targets"})
@@ -54,7 +57,7 @@ def exists(where: Where) -> bool:
 def places() -> Iterator[Where]:
     """Every place that has a fixed name."""
     for where in _SECTIONS:
-        if _NAME not in where:
+        if _NAME not in where and 0 not in where:
             yield from ((*where, key) for key in keys(where))
 
 
@@ -70,10 +73,15 @@ def wanted(where: Where) -> str:
     if info is None:
         return "a mapping" if len(where) == 2 else "another value"  # one of those that have a name
     if isinstance(where[-1], int):
-        return f"text: {meaning(where)}"
-    if _SECTIONS.get(_general(where[:-1])) is ApprovalSpec or get_origin(info.annotation) is Literal:
+        return f"{'a mapping' if _general(where) in _SECTIONS else 'text'}: {meaning(where)}"
+    if _is_approval(where[:-1]) or get_origin(info.annotation) is Literal:
         return meaning(where)  # written to be read as what is wanted
     return f"{kind(info.annotation)}{_range(info.metadata)}: {meaning(where)}"
+
+
+def _is_approval(where: Where) -> bool:
+    section = _SECTIONS.get(_general(where))
+    return section is not None and issubclass(section, ApprovalSpec)
 
 
 def takes_json(where: Where) -> bool:
@@ -91,7 +99,7 @@ def kind(annotation: Any) -> str:
     if origin is Literal:
         return " or ".join(map(str, inner))
     if origin is tuple:
-        return "a list of text"
+        return "a list of mappings" if issubclass(inner[0], BaseModel) else "a list of text"
     return _KINDS.get(annotation, "a mapping")
 
 
@@ -102,14 +110,15 @@ def near(word: str, words: Iterable[str]) -> str:
 
 
 def _field(where: Where) -> FieldInfo | None:
-    named = tuple(part for part in where if isinstance(part, str))
-    return keys(named[:-1]).get(named[-1]) if named else None
+    while where and isinstance(where[-1], int):
+        where = where[:-1]
+    return keys(where[:-1]).get(str(where[-1])) if where else None
 
 
 def _general(where: Where) -> Where:
     if len(where) > 1 and where[0] in _BY_NAME:
-        return (where[0], _NAME, *where[2:])
-    return where
+        where = (where[0], _NAME, *where[2:])
+    return tuple(0 if isinstance(part, int) else part for part in where)
 
 
 def _range(limits: Iterable[object]) -> str:

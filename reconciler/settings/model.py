@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from reconciler.bounds import Bounds
 from reconciler.core.declare import ApprovalSpec
+from reconciler.core.policyfile import FloorSpec
 from reconciler.core.provenance import ANY, Provenance
 
 PREFIX = "RECONCILER_"
@@ -70,6 +71,27 @@ class SourceSettings(PluggedSettings):
     provenance: Provenance = Field(description="what may have produced an artifact; leaving it out allows nothing")
 
 
+class AuditSettings(_Section):
+    """How the audit chain is signed, and where what was signed is kept beside the store."""
+
+    key: Path | None = Field(
+        None, description="private SSH key that signs checkpoints; left out: one is made below the state folder"
+    )
+    checkpoint_seconds: float = Field(
+        3_600.0, ge=1, le=604_800, description="seconds between two checkpoints, while the log grows"
+    )
+    anchor: str | None = Field(
+        None,
+        pattern=r"^refs/[^/]+/.+$",
+        description="reference in the repository that checkpoints are pushed to; none: they are in the store alone",
+    )
+
+    @field_validator("key")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value and Path(os.path.abspath(at_home(value)))  # noqa: PTH100 - resolve() would follow links
+
+
 class Settings(BaseSettings):
     """All of them, checked; frozen for the life of the process."""
 
@@ -98,6 +120,10 @@ class Settings(BaseSettings):
     new_environments: ApprovalSpec | Literal["none"] = Field(
         default_factory=lambda: ApprovalSpec.model_construct(required=1, from_=None, allow_self=False),
         description="who must let a new environment file in, as nothing stood there before it",
+    )
+    audit: AuditSettings = Field(default_factory=AuditSettings, description="signed checkpoints of the audit log")
+    floors: tuple[FloorSpec, ...] = Field(
+        (), max_length=100, description="the operator's floor: approvals that no file or policy can go below"
     )
     workers: int = Field(8, ge=1, le=256, description="environments that are worked on at once")
     drift_seconds: float = Field(60.0, ge=0.1, le=86_400, description="seconds between two looks at a converged target")

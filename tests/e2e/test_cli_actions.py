@@ -326,7 +326,8 @@ def test_verify_finds(export: Path, tamper: object) -> None:
     assert result.exit_code == 1
     assert result.stdout.startswith(f"{export}:")
     found = json.loads(cli("audit", "verify", str(export), "-o", "json").stdout)
-    assert set(found) == {"apiVersion", "kind", "intact", "entries", "head", "problems", "notes"}
+    signed = {"checkpoints", "signed", "anchored"}
+    assert set(found) == {"apiVersion", "kind", "intact", "entries", "head", "problems", "notes", *signed}
     assert not found["intact"]
     assert set(found["problems"][0]) == {"line", "what"}
 

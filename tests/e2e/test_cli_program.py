@@ -298,5 +298,5 @@ def test_every_command_exit_code_and_kind_is_documented() -> None:
     text = (root / "docs" / "cli.md").read_text()
     assert [name for name in COMMANDS if f"`{name}" not in text] == []
     assert [code for code in ExitCode if f"\n| {int(code)} | " not in text] == []
-    source = "".join(file.read_text() for file in (root / "reconciler" / "cli").glob("*.py"))
+    source = "".join(file.read_text() for file in (root / "reconciler" / "cli").rglob("*.py"))
     assert [kind for kind in re.findall(r'kind\(\s*"(\w+)"', source) if f"`{kind}`" not in text] == []

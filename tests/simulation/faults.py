@@ -96,13 +96,35 @@ class Faults:
 
 
 class ManualClock:
-    """Stands until it is moved."""
+    """Stands until it is moved. `seconds` is the true time; the wall clock may differ from it."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.ahead = 0.0
+        """Seconds by which the wall clock is wrong."""
+        self._stopped: float | None = None
+
+    @property
+    def wall(self) -> float:
+        """What the wall clock shows, in seconds since noon."""
+        return self.seconds + self.ahead if self._stopped is None else self._stopped
+
+    def jump(self, seconds: float) -> None:
+        """Somebody sets the wall clock."""
+        self.ahead += seconds
+        if self._stopped is not None:
+            self._stopped += seconds
+
+    def stop_wall(self) -> None:
+        """The wall clock stands; time goes on."""
+        self._stopped = self.wall
+
+    def go_on(self) -> None:
+        """The wall clock goes on from where it stood."""
+        self.ahead, self._stopped = self.wall - self.seconds, None
 
     def now(self) -> datetime:
-        return NOON + timedelta(seconds=self.seconds)
+        return NOON + timedelta(seconds=self.wall)
 
     def monotonic(self) -> float:
         return self.seconds

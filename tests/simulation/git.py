@@ -6,12 +6,20 @@ import hashlib
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Protocol
 
-from reconciler.errors import Reason, Transient
+from reconciler.errors import PolicyDenied, Reason, Transient
 from reconciler.model import BlobId, Change, Commit, CommitId, TreeEntry
 from tests.simulation.faults import Faults
 
 Files = Mapping[str, bytes]
+
+
+class Written(Protocol):
+    """A file as its writer means it."""
+
+    @property
+    def data(self) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -39,12 +47,17 @@ class File:
     keep: int = 5
     suspend: bool = False
     comment: str = ""
+    after: tuple[str, ...] = ()
+    """What it promotes from."""
+    soak: int = 0
+    """Seconds; only where it promotes from somewhere."""
 
     @property
     def data(self) -> bytes:
         lines = [
             "version: 1",
             f"artifact: {{name: shop, run_id: {self.run}, sha256: {self.sha256}}}",
+            *([f"promote: {{after: [{', '.join(self.after)}], soak: {self.soak}s}}"] if self.after else []),
             f"approval: {self.bar.text() if self.bar else 'none'}",
             f"target: {{type: directory, path: {self.path}, keep: {self.keep}}}",
             f"suspend: {str(self.suspend).lower()}",
@@ -75,6 +88,8 @@ class Git:
         self.tip: CommitId | None = None
         self.meanings: dict[bytes, File] = {}
         """What the bytes of a file were written to mean; nothing for bytes that are no declaration."""
+        self.policies: dict[bytes, Written] = {}
+        """The same for policy files."""
 
     def write(self, parents: Iterable[CommitId], files: Files) -> CommitId:
         """Make a commit; the branch does not move."""
@@ -84,7 +99,7 @@ class Git:
         self.nodes[name] = Node(name, parents, dict(files), line)
         return name
 
-    def edited(self, base: CommitId | None, edits: Mapping[str, File | bytes | None]) -> dict[str, bytes]:
+    def edited(self, base: CommitId | None, edits: Mapping[str, Written | bytes | None]) -> dict[str, bytes]:
         """A commit's files after some edits; None removes one."""
         files = dict(self.nodes[base].files) if base else {}
         for path, new in edits.items():
@@ -93,8 +108,11 @@ class Git:
             elif isinstance(new, File):
                 files[path] = new.data
                 self.meanings[new.data] = replace(new, comment="")
-            else:
+            elif isinstance(new, bytes):
                 files[path] = new
+            else:
+                files[path] = new.data
+                self.policies[new.data] = new
         return files
 
     def descends(self, new: CommitId, old: CommitId) -> bool:
@@ -122,6 +140,7 @@ class FakeRepository:
         self._git = git
         self._faults = faults
         self._fetched: set[CommitId] = set()
+        self._proposals: dict[tuple[CommitId, CommitId], CommitId] = {}
 
     def head(self) -> CommitId | None:
         self._faults.at("repository:head")
@@ -185,6 +204,27 @@ class FakeRepository:
         older = {name for known in common for name in self._git.nodes[known].line if name != known}
         return tuple(sorted(common - older))
 
+    def proposal(self, base: CommitId, head: CommitId, clone: Path) -> CommitId:
+        """Merges file by file; both sides changing one to different contents is a conflict."""
+        self._faults.at("repository:proposal")
+        ours, theirs = self._node(base), self._node(head)
+        if head in ours.line:
+            return base
+        if (base, head) not in self._proposals:
+            parted = self.merge_bases(base, head)
+            if not parted:
+                raise PolicyDenied(Reason.APPROVAL_STALE, f"{head} and {base} have no history in common", "")
+            before = self._node(parted[0]).files
+            files = {
+                path: _merged(before.get(path), ours.files.get(path), theirs.files.get(path), path)
+                for path in {*before, *ours.files, *theirs.files}
+            }
+            kept = {path: data for path, data in files.items() if data is not None}
+            self._proposals[base, head] = self._git.write((base, head), kept)
+        proposal = self._proposals[base, head]
+        self._fetched |= self._git.nodes[proposal].line
+        return proposal
+
     def watched(self) -> tuple[Path, ...]:
         return ()
 
@@ -193,6 +233,14 @@ class FakeRepository:
         if commit not in self._git.nodes:
             raise Transient(Reason.REPOSITORY_UNAVAILABLE, f"{commit} is nowhere", "")
         return self._git.nodes[commit]
+
+
+def _merged(before: bytes | None, ours: bytes | None, theirs: bytes | None, path: str) -> bytes | None:
+    if ours == theirs or theirs == before:
+        return ours
+    if ours == before:
+        return theirs
+    raise PolicyDenied(Reason.APPROVAL_STALE, f"a conflict in {path}", "bring the branch up to date")
 
 
 def _blob(data: bytes) -> BlobId:

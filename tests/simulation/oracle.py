@@ -18,6 +18,7 @@ from reconciler.errors import Reason
 from reconciler.model import Accepted, CommitId, EnvironmentName, Outcome, Sync
 from tests.simulation.git import Bar, File, Node
 from tests.simulation.origins import BOT, Merge
+from tests.simulation.oversight import Oversight
 from tests.simulation.target import Place
 from tests.simulation.world import FakeWorld, Process
 
@@ -51,7 +52,15 @@ class Oracle:
     rewritten: bool = False
     unsure: set[EnvironmentName] = field(default_factory=set)
     """The store was lost since: nobody can know what was put on a target that no declaration names any more."""
+    rewrites: list[tuple[CommitId, int]] = field(default_factory=list)
+    """Where an operator let the branch go on, and after how many acceptances that was."""
     _seen: dict[str, _Seen] = field(default_factory=dict)
+    _accepted: dict[EnvironmentName, int] = field(default_factory=dict)
+    """When the newest declaration of each environment was accepted, counted in acceptances."""
+    _count: int = 0
+
+    def __post_init__(self) -> None:
+        self.oversight = Oversight(self.world, self._let_in, self.base, unsure=self.unsure)
 
     # --- after each step ------------------------------------------------------------------------
 
@@ -64,10 +73,18 @@ class Oracle:
         if fine and (done or self.world.store.memory.tip == tip):
             self.followed = tip
 
+    def accepts_rewrite(self) -> None:
+        """An operator accepted the tip as it is."""
+        assert self.world.git.tip
+        self.followed = self.world.git.tip
+        self.rewrites.append((self.world.git.tip, self._count))
+
     def forgets_tip(self) -> None:
         """The store was lost, or is an older one: nobody knows which tip was followed."""
         self.followed, self.rewritten = self.world.store.memory.tip, False
         self.unsure |= self.base.keys()
+        kept = {rewrite.tip for rewrite in self.world.store.memory.rewrites}
+        self.rewrites = [(tip, count) for tip, count in self.rewrites if tip in kept]
 
     def check(self) -> None:
         """Raise Broken unless every place may be as it is."""
@@ -105,17 +122,25 @@ class Oracle:
         _ensure(file is not None and (file.run, file.sha256) == pair, f"S1: {pair} is not what {new.commit} declares")
         for before in (old, self._base(environment, new.commit)):
             forward = before is None or git.descends(new.commit, before.commit)
+            forward = forward or self._goes_on_at(environment, new.commit) is not None
             _ensure(forward, f"S3: {environment} moved to {new.commit[:7]}, which does not descend from {before}")
         _ensure(self.may(environment, new.commit), f"S1: {environment} at {new.commit[:7]} was not approved")
-        self.base[environment] = new
+        self._count += 1
+        self.base[environment], self._accepted[environment] = new, self._count
         self.unsure.discard(environment)
 
     def _base(self, environment: EnvironmentName, commit: CommitId) -> Accepted | None:
         """Where the judgement of a commit begins."""
         base = self.base.get(environment)
         if base and environment in self.unsure and not self.world.git.descends(commit, base.commit):
-            return None
+            return base if self._goes_on_at(environment, commit) else None
         return base
+
+    def _goes_on_at(self, environment: EnvironmentName, commit: CommitId) -> CommitId | None:
+        """Where an operator let the branch of a commit go on after the environment's last acceptance."""
+        since = self._accepted.get(environment, 0)
+        later = [tip for tip, count in self.rewrites if count >= since and self.world.git.descends(commit, tip)]
+        return later[-1] if later else None
 
     # --- approval -------------------------------------------------------------------------------
 
@@ -134,14 +159,22 @@ class Oracle:
         if base_data is not None and git.nodes[commit].files.get(path) == base_data:
             return True, True  # the very declaration that was accepted
         letting = _Letting(self._meaning(base_data) or {_BAR: self.world.newcomer})
-        every = True
-        for node in git.chain(commit, base.commit if base else None):
+        every, start = True, base.commit if base else None
+        if base and not git.descends(commit, base.commit):
+            start = self._goes_on_at(environment, commit)
+            there = git.nodes[start].files.get(path) if start else None
+            if there != base_data:
+                every = False
+                letting.take(self._meaning(base_data), self._meaning(there), fine=False)
+        floors = self.oversight.every_floor(commit)
+        for node in git.chain(commit, start):
             before, after = git.before(node).get(path), node.files.get(path)
             if before == after:
                 continue
             bars = [letting.values.get(_BAR), *([m[_BAR]] if (m := self._meaning(before)) else [])]
+            bars += self.oversight.floors(environment, node.parents[0] if node.parents else None)
             fine = self._let_in(node, path, bars)
-            every = every and fine
+            every = every and fine and self._let_in(node, path, [*bars, *floors])
             letting.take(self._meaning(before) if before is not None else {}, self._meaning(after), fine=fine)
             if after is None:
                 letting.readable = True
@@ -191,7 +224,12 @@ class Oracle:
             left_alone = environment in self.unsure or self.rewritten or self._suspended(environment)
             there = self.world.git.meanings[self.world.git.nodes[base.commit].files[f"{environment}.yaml"]]
             place = self.world.targets.places[there.path]
-            if left_alone or place.accepted != base or not self.world.ci.is_good(there.run):
+            tip = self.world.git.tip
+            gone = tip is not None and (
+                not self.world.git.descends(tip, base.commit)
+                or (place.live is None and self.oversight.revoked(base.run_id, base.sha256, tip))
+            )
+            if left_alone or gone or place.accepted != base or not self.world.ci.is_good(there.run):
                 continue
             live = place.live
             _ensure(live and not live.drifted, f"L1: drift of {environment} was not mended, live is {live}")
@@ -230,6 +268,8 @@ class Oracle:
             return False
         if not self.may(environment, tip):
             return False
+        if self.oversight.governed(environment, tip) or self.rewrites:
+            return None
         live = self.world.targets.places.get(file.path, Place()).live
         there = live and not live.drifted and (live.release.run_id, live.release.sha256) == (file.run, file.sha256)
         if not there and not self.world.ci.is_good(file.run):

@@ -17,6 +17,7 @@ from reconciler.model import (
     Digest,
     ForgeFacts,
     Person,
+    Proposal,
     Review,
     Run,
     RunId,
@@ -52,11 +53,18 @@ class FakeForge:
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
         self.merges: dict[CommitId, Merge] = {}
+        self.proposals: dict[str, Proposal] = {}
+        """The one open pull request of each branch."""
 
     def facts(self, commit: CommitId) -> ForgeFacts:
         self._faults.at("forge:facts")
         merge = self.merges.get(commit)
         return ForgeFacts(commit, (_request(merge),) if merge else (), "" if merge else "nobody asked")
+
+    def propose(self, proposal: Proposal) -> str | None:
+        self._faults.at("forge:propose")
+        self.proposals[proposal.branch] = proposal
+        return f"#{list(self.proposals).index(proposal.branch) + 1}"
 
 
 def _request(merge: Merge) -> ChangeRequest:

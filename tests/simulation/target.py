@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
 
 from reconciler.core.approve import Approval
 from reconciler.core.declare import Declaration
 from reconciler.core.verify import VerifiedArtifact
 from reconciler.errors import IntegrityError, PolicyDenied, Reason
 from reconciler.model import Accepted, Drift, DriftKind, EnvironmentName, Observation, Release
-from reconciler.ports import Target
+from reconciler.ports import Clock, Target
 from tests.factories import NOON
 from tests.simulation.faults import Faults
 
@@ -41,6 +43,8 @@ class Place:
     """Somebody took `current` away by hand, and nobody has put it back."""
     unfinished: bool = False
     """An attempt ended in the middle of unpacking."""
+    since: datetime = NOON
+    """When `current` was last put where it is."""
 
     @property
     def live(self) -> Installed | None:
@@ -51,12 +55,36 @@ Effect = Callable[[EnvironmentName], None]
 """Told right before each effect of the system on a place."""
 
 
+class Watcher(Protocol):
+    """Knows what truly happened at each place, and when."""
+
+    def observed(self, path: str) -> None:
+        """The system looked at a place."""
+        ...
+
+    def switching(self, path: str, approval: Approval) -> None:
+        """The system is about to make something else live, or the same once more."""
+        ...
+
+    def switched(self, path: str) -> None:
+        """It did."""
+        ...
+
+    def accepted(self, path: str, before: Accepted | None, after: Accepted) -> None:
+        """The system noted another declaration beside the releases."""
+        ...
+
+
 class FakeTargets:
     """`ports.Targets`: any path is allowed below `/srv`."""
 
-    def __init__(self, faults: Faults, effect: Effect, wrote: Callable[[str], None]) -> None:
+    def __init__(
+        self, faults: Faults, clock: Clock, effect: Effect, wrote: Callable[[str], None], watcher: Watcher
+    ) -> None:
         self.places: dict[str, Place] = {}
         self.faults = faults
+        self.clock = clock
+        self.watcher = watcher
         self.effect = effect
         self.wrote = wrote
 
@@ -83,6 +111,7 @@ class FakeTarget:
 
     def observe(self) -> Observation:
         self._targets.faults.at("target:observe")
+        self._targets.watcher.observed(self._path)
         return self._look()
 
     def apply(self, artifact: VerifiedArtifact, approval: Approval, token: int) -> Observation:
@@ -96,8 +125,11 @@ class FakeTarget:
         name = self._provide(place, artifact, approval)
         self._accept(place, approval)
         if place.current != name:
+            self._targets.watcher.switching(self._path, approval)
             with self._step("switch"):
                 place.current, place.dropped = name, False
+                place.since = self._targets.clock.now()
+                self._targets.watcher.switched(self._path)
         self._prune(place)
         return self.observe()
 
@@ -117,7 +149,7 @@ class FakeTarget:
             gone = (Drift("current", DriftKind.LINK, "a link", "nothing"),) if place.accepted else ()
             return Observation(None, place.accepted, gone, retained, place.fence)
         drift = (Drift("run", DriftKind.CONTENT, "as put", "otherwise"),) if live.drifted else ()
-        return Observation(live.release, place.accepted, drift, retained, place.fence, NOON)
+        return Observation(live.release, place.accepted, drift, retained, place.fence, place.since)
 
     def _check(self, approval: Approval, token: int) -> Place:
         self._look()
@@ -155,6 +187,7 @@ class FakeTarget:
         if _accepts(place, approval):
             return
         with self._step("accept"):
+            before = place.accepted
             place.accepted = Accepted(
                 environment=approval.environment,
                 commit=approval.commit,
@@ -165,6 +198,7 @@ class FakeTarget:
                 approvers=approval.approvers,
                 accepted_at=approval.judged_at,
             )
+            self._targets.watcher.accepted(self._path, before, place.accepted)
 
     def _prune(self, place: Place) -> None:
         others = [name for name in place.releases if name != place.current]

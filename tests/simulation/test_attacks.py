@@ -312,3 +312,19 @@ def test_a_foxtrot_merge_rolls_nothing_back_behind_an_approval_of_something_else
     world.git.tip = world.git.write([side, ours], world.git.nodes[side].files)
     process.round()
     assert world.runs_live("prod") == 2
+
+
+@pytest.mark.parametrize("approved", [False, True], ids=["removed by a push", "removed with an approval"])
+def test_a_file_that_was_removed_does_not_come_back_without_its_rule_by_a_push(
+    world: FakeWorld, process: Process, approved: bool
+) -> None:
+    """What is gone from the file is a difference too: prod no longer asks where an artifact was proven."""
+    world.merge({"dev.yaml": world.file("dev", 1)})
+    world.merge({"prod.yaml": world.file("prod", 1, after=("dev",))})
+    process.round()
+    (world.merge if approved else world.push)({"prod.yaml": None})
+    world.push({"prod.yaml": world.file("prod", 1)})
+    assert process.verdict() == MISSING
+    world.merge({"prod.yaml": world.file("prod", 2)})
+    process.round()
+    assert world.runs_live("prod") == 1

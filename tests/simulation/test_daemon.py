@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from random import Random
 
 import pytest
 
 from reconciler.clock import SystemClock
-from reconciler.daemon import Daemon, Pace
+from reconciler.daemon import Chore, Daemon, Pace
 from reconciler.model import EnvironmentName, OperatorHand
 from reconciler.ports import Clock
 from reconciler.runner import Result
@@ -30,11 +30,18 @@ class Ticking(ManualClock):
 
 
 @contextmanager
-def running(world: FakeWorld, process: Process | None = None, clock: Clock | None = None) -> Iterator[Daemon]:
+def running(
+    world: FakeWorld,
+    process: Process | None = None,
+    clock: Clock | None = None,
+    chores: Iterable[Chore] = (),
+    farewells: Iterable[Callable[[], object]] = (),
+    trouble: Callable[[Exception | None], None] = lambda problem: None,
+) -> Iterator[Daemon]:
     process = process or world.boot()
     pace = Pace(poll=0.01, drift=1000.0, stop=SECONDS, workers=2)
     parts = (process.tracker, process.runner, pace, clock or Ticking(), Random(1))
-    daemon = Daemon(*parts, watched=lambda: (), collect=lambda: None, trouble=lambda problem: None)
+    daemon = Daemon(*parts, watched=lambda: (), chores=chores, farewells=farewells, trouble=trouble)
     thread = threading.Thread(target=daemon.run)
     thread.start()
     try:
@@ -105,3 +112,41 @@ def test_passes_that_hang_keep_no_other_environment_waiting() -> None:
         assert world.runs_live("slow0") is None
         go_on.set()
         assert comes(lambda: all(world.runs_live(name) == 1 for name in slow))
+
+
+def test_a_chore_that_fails_is_told_and_done_again_and_stops_no_pass() -> None:
+    world = two_environments()
+    done: list[int] = []
+    told: list[Exception] = []
+
+    def chore() -> None:
+        done.append(1)
+        raise ValueError("no room")
+
+    with running(world, chores=[Chore(0.0, chore)], trouble=lambda problem: told.append(problem) if problem else None):
+        assert comes(lambda: len(done) >= 2 and len(told) >= 2)
+        world.merge({"prod.yaml": world.file("prod", 3)})
+        assert comes(lambda: world.runs_live("prod") == 3)
+    assert {type(problem) for problem in told} == {ValueError}
+
+
+def test_a_chore_waits_for_its_time() -> None:
+    world = two_environments()
+    done: list[str] = []
+    chores = [Chore(1e9, lambda: done.append("in thirty years")), Chore(0.0, lambda: done.append("now"))]
+    with running(world, chores=chores):
+        assert comes(lambda: "now" in done)
+    assert "in thirty years" not in done
+
+
+def test_every_farewell_is_said_after_the_last_pass_also_behind_one_that_fails() -> None:
+    world = two_environments()
+    said: list[str] = []
+
+    def failing() -> None:
+        raise ValueError("no store")
+
+    with running(world, farewells=[failing, lambda: said.append("bye")]):
+        assert comes(lambda: world.runs_live("prod") == 1)
+        assert not said
+    assert said == ["bye"]

@@ -5,24 +5,43 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.history import History
+from tests.simulation.known import SEEDS as KNOWN
 from tests.simulation.moves import EVERYTHING
+from tests.simulation.rules_moves import GOVERNANCE, begin
 
 SEEDS = 300
+GOVERNED_SEEDS = 160
 BLOCK = 20
 STEPS = 40
+GAP = 40.0
+GOVERNED_STEPS = 25
 
 
-def play(seed: int) -> None:
-    history = History(seed)
+def play(seed: int, *, governed: bool = False) -> None:
+    history = History(seed, governed=governed)
     try:
-        history.play(STEPS, EVERYTHING)
+        if governed:
+            history.world.gap = GAP
+            history.tell(History.round)
+            history.tell(begin)
+        history.play(GOVERNED_STEPS if governed else STEPS, GOVERNANCE if governed else EVERYTHING)
         history.end()
     except Exception as problem:
         story = "\n".join(f"{number:3} {told}" for number, told in enumerate(history.told))
-        raise AssertionError(f"seed {seed}: {problem}\n{story}") from problem
+        raise AssertionError(f"seed {seed}: {problem} {problem.__cause__ or ''}\n{story}") from problem
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, BLOCK))
 def test_no_history_breaks_a_promise(first: int) -> None:
     for seed in range(first, first + BLOCK):
         play(seed)
+
+
+@pytest.mark.parametrize("first", range(0, GOVERNED_SEEDS, BLOCK))
+def test_no_history_breaks_a_rule_between_environments_and_each_pass_is_foreseen(first: int) -> None:
+    for seed in range(first, first + BLOCK):
+        if seed in KNOWN:
+            with pytest.raises(AssertionError):
+                play(seed, governed=True)
+        else:
+            play(seed, governed=True)

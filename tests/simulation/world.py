@@ -9,24 +9,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from reconciler.bounds import Bounds
 from reconciler.catalog import Catalog
 from reconciler.core.declare import ApprovalSpec
 from reconciler.core.provenance import Provenance
+from reconciler.core.rules import FloorSpec
 from reconciler.errors import Reason, ReconcilerError
-from reconciler.model import CommitId, EnvironmentName, OperatorHand, Status, Sync
-from reconciler.pipeline import World
+from reconciler.model import Accepted, CommitId, EnvironmentName, OperatorHand, Rewrite, Status, Sync
+from reconciler.pipeline import Fleet, Planned, Planner, Rulebook, Soaks, World
 from reconciler.runner import Result, Runner
 from reconciler.tracker import Tracker
 from tests.simulation.faults import Faults, ManualClock
-from tests.simulation.git import Bar, FakeRepository, File, Git
+from tests.simulation.git import Bar, FakeRepository, File, Git, Written
 from tests.simulation.origins import REPOSITORY, FakeCustody, FakeForge, FakeSource, Merge, digest_of
+from tests.simulation.policy import Floor
 from tests.simulation.store import FakeStore, Memory
 from tests.simulation.target import FakeTargets, Place
+from tests.simulation.timeline import Timeline
 
-Edits = Mapping[str, File | bytes | None]
+Edits = Mapping[str, Written | bytes | None]
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,18 @@ class FakeWorld:
         self.ci = FakeSource(self.faults)
         self.store = FakeStore(self.faults, self.clock, self._wrote)
         self.custody = FakeCustody(self.faults, self._wrote)
-        self.targets = FakeTargets(self.faults, self._effect, self._wrote)
+        self.timeline = Timeline(self.clock)
+        self.targets = FakeTargets(self.faults, self.clock, self._effect, self._wrote, self.timeline)
         self.repository = FakeRepository(self.git, self.faults)
+        self.timeline.settings = self._settings
+        self.tip_in_sight: CommitId | None = None
+        """The tip that the process whose pass is under way has read."""
         self.newcomer = Bar()
+        self.floors: tuple[Floor, ...] = ()
+        """The operator's."""
+        self.baseline: CommitId | None = None
+        self.gap = 150.0
+        """Seconds for which a release may be out of sight."""
         self._holders = 0
 
     # --- what people do --------------------------------------------------------------------------
@@ -131,12 +144,44 @@ class FakeWorld:
         live = self.place(name).live
         if live:
             live.data = b"written by somebody else"
+            self.timeline.broken(f"/srv/{name}")
         return live is not None
+
+    def mend_by_hand(self, name: str) -> None:
+        """Somebody puts the bytes of the live release back, in place."""
+        live = self.place(name).live
+        if live and live.drifted:
+            live.data = live.put
+            self.timeline.broken(f"/srv/{name}")
 
     def drop_current(self, name: str) -> None:
         """Somebody removes `current`."""
         self.place(name).current = None
         self.place(name).dropped = True
+        self.timeline.broken(f"/srv/{name}")
+
+    def replace_and_restore(self, name: str) -> None:
+        """Somebody has something else served for an instant, and then the same release again."""
+        self.place(name).since = self.clock.now()
+        self.timeline.broken(f"/srv/{name}")
+
+    def accept_rewrite(self, reason: str = "meant so", at: CommitId | None = None) -> None:
+        """An operator accepts the branch as it is now; see `cli.operator`."""
+        last, tip = self.store.memory.tip, at or self.git.tip
+        assert last
+        assert tip
+        self.clock.seconds += 1
+        self.store.accept_rewrite(Rewrite(tip, last, "ops", reason, self.clock.now()))
+
+    def rewrite(self, edits: Edits) -> CommitId:
+        """Somebody force-pushes one commit without a past: the files as they were, but for some edits."""
+        self.git.tip = self.git.write([], self.git.edited(self.git.tip, edits))
+        return self.git.tip
+
+    def _settings(self, accepted: Accepted) -> object:
+        data = self.git.nodes[accepted.commit].files.get(f"{accepted.environment}.yaml", b"")
+        file = self.git.meanings.get(data)
+        return (file.path, file.keep) if file else None
 
     # --- what the ports tell ---------------------------------------------------------------------
 
@@ -162,7 +207,9 @@ class FakeWorld:
             clock=self.clock,
             bounds=Bounds(),
             newcomer=newcomer,
-            baseline=None,
+            baseline=self.baseline,
+            floors=tuple(_floor(floor) for floor in self.floors),
+            gap=self.gap,
         )
 
     def boot(self) -> Process:
@@ -172,7 +219,14 @@ class FakeWorld:
             ReconcilerError: The store is out of reach.
         """
         self._holders += 1
+        self.timeline.gap = self.gap
         return Process(self, f"process-{self._holders}")
+
+
+def _floor(floor: Floor) -> FloorSpec:
+    only = {"from": list(floor.bar.only)} if floor.bar.only else {}
+    said = {"required": floor.bar.required, "allow_self": floor.bar.allow_self, "environments": list(floor.names)}
+    return FloorSpec.model_validate({**said, **only})
 
 
 class Process:
@@ -180,7 +234,8 @@ class Process:
 
     def __init__(self, world: FakeWorld, holder: str) -> None:
         self._world = world
-        parts = world.parts()
+        self._holder = holder
+        self.parts = parts = world.parts()
         self.catalog = Catalog(parts.repository, parts.bounds)
         self.tracker = Tracker(parts.repository, self.catalog, parts.store)
         self.runner = Runner(parts, self.catalog, holder, self._report)
@@ -209,16 +264,43 @@ class Process:
         environment = EnvironmentName(name)
         self._world.clock.seconds += 1
         self._world.faults.struck.clear()
-        self._world.faults.current = environment
+        self._world.faults.current, self._world.timeline.who = environment, self._holder
+        self._world.tip_in_sight = self.catalog.tip
         try:
             result = self.runner.run(environment)
         finally:
-            self._world.faults.current = None
+            self._world.faults.current, self._world.timeline.who = None, ""
         self.last[environment] = result
         self.due.discard(environment)
         if result.failures:
             self.due.add(environment)
         return result.status
+
+    def stop(self) -> None:
+        """End as the daemon does when it is told to."""
+        with suppress(ReconcilerError):
+            self.runner.remember_soaks(every=True)
+
+    def chore(self) -> None:
+        """What the daemon does once a minute."""
+        with suppress(ReconcilerError):
+            self.runner.remember_soaks()
+
+    def plan(self, name: str, merge: CommitId | None = None, onto: CommitId | None = None) -> Planned:
+        """What `reconciler plan` would say now; of the tip that was seen, or of a commit that is only proposed."""
+        parts, catalog, environment = self.parts, self.catalog, EnvironmentName(name)
+        if merge is not None:
+            assert onto
+            catalog = Catalog(parts.repository, parts.bounds)
+            catalog.refresh(onto)
+            catalog.refresh(merge)
+        soaks = Soaks(parts.store, parts.clock, parts.gap, token=0)
+        fleet = Fleet(catalog, Rulebook(parts, catalog, remember=False), soaks)
+        hand = parts.store.hand(environment)
+        writes = self._world.writes.copy()
+        planned = Planner(parts, fleet, catalog.get(environment), hand, merge).plan()
+        assert self._world.writes == writes, f"a plan wrote: {self._world.writes - writes}"
+        return planned
 
     def verdict(self, name: str = "prod") -> tuple[Sync, Reason | None]:
         """A round, and how one environment stands then; it gets a pass in any case."""

@@ -1,0 +1,18 @@
+"""What concerns more than one environment: all declarations, the rules that are common to them, and who soaked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconciler.catalog import Catalog
+from reconciler.pipeline.rulebook import Rulebook
+from reconciler.pipeline.soaks import Soaks
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Shared by all passes of one process."""
+
+    catalog: Catalog
+    rulebook: Rulebook
+    soaks: Soaks

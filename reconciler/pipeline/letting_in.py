@@ -1,0 +1,138 @@
+"""Brings one environment's changes to the judge: from where its judgement begins, and with what was asked of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from reconciler.catalog import Declared as DeclaredFile
+from reconciler.core.approve import Approval, Judge
+from reconciler.core.declare import ApprovalSpec, Declaration, PromoteSpec, Reading
+from reconciler.core.policy import Policy, Step
+from reconciler.model import Accepted, Change, CommitId, Gate, GateResult, Verdict
+from reconciler.pipeline.changes import History
+from reconciler.pipeline.home import Home, reading_at, reading_of
+from reconciler.pipeline.rulebook import Rulebook
+from reconciler.pipeline.world import World
+
+
+class LettingIn:
+    """Whether people let in what changed one environment's file.
+
+    Args:
+        world: The parts.
+        rulebook: Knows the floors.
+        file: The file at the tip.
+        home: What was accepted, and where.
+        changes: First-parent commits that changed the file since, oldest first.
+    """
+
+    def __init__(
+        self, world: World, rulebook: Rulebook, file: DeclaredFile, home: Home | None, changes: tuple[Change, ...]
+    ) -> None:
+        self._world = world
+        self._rulebook = rulebook
+        self._file = file
+        self._home = home
+        self._changes = changes
+        self.promotes: tuple[PromoteSpec | None, ...] = ()
+        """What the artifact must be proven by: the rule that stood before it was declared, and the tip's."""
+
+    def verdict(self, tip: Reading, now: datetime) -> tuple[GateResult, Approval | None]:
+        """The gate's word on the file at the tip, and the approval if it passed.
+
+        Raises:
+            ReconcilerError: `ForgeUnavailable`, or the repository can't be read.
+        """
+        judge, history = self._judge(), self._history()
+        for step in self._steps(judge, history):
+            judge.take(step, history.evidence(step) if judge.asks_for(step) else None)
+        return judge.verdict(tip, now)
+
+    def asked_of(self, merge: CommitId) -> GateResult:
+        """What a merge that is only proposed must bring, as a word that is still pending.
+
+        Raises:
+            ReconcilerError: As `verdict` does, for what came before the merge.
+        """
+        judge, history, asked = self._judge(), self._history(), tuple[Policy, ...]()
+        for step in self._steps(judge, history):
+            if step.commit == merge:
+                asked = judge.asked_of(step)
+            else:
+                judge.take(step, history.evidence(step) if judge.asks_for(step) else None)
+        return _pending(asked)
+
+    def _judge(self) -> Judge:
+        return Judge(self._file.environment, self._world.newcomer)
+
+    def _steps(self, judge: Judge, history: History) -> Iterator[Step]:
+        """The changes in order; keeps on the way which promotion rule stood before the artifact was declared."""
+        begun = self._begin(judge)
+        declaration = begun.declaration if begun else None
+        before = declaration.promote if declaration else None
+        for step in history.steps(begun):
+            yield step
+            after = step.after.document if step.after else None
+            if isinstance(after, Declaration):
+                if declaration is None or after.artifact != declaration.artifact:
+                    before = declaration.promote if declaration else None
+                declaration = after
+        tip = self._file.reading.declaration if self._file.reading else None
+        self.promotes = (before, tip.promote if tip else None)
+
+    def _begin(self, judge: Judge) -> Reading | None:
+        """Begin at what was accepted, at the operator's baseline, or (None) at the very start."""
+        home, baseline = self._home, self._world.baseline
+        if home and home.accepted and home.reading:
+            accepted = replace(home.accepted, commit=home.rebased) if home.rebased else home.accepted
+            judge.begin_at(accepted, home.reading)
+            return home.reading
+        if home and home.accepted and home.rebased:
+            judge.begin_unread(home.accepted)
+            return None
+        if baseline and (reading := reading_at(self._world, self._file, baseline)) and reading.declaration:
+            judge.begin_at(self._trusted(baseline, reading, reading.declaration), reading)
+            return reading
+        return None
+
+    def _history(self) -> History:
+        def floors(parent: CommitId | None) -> tuple[Policy, ...]:
+            return self._rulebook.floors_at(self._file.environment, parent)
+
+        return History(
+            self._world,
+            self._file.path,
+            self._changes,
+            lambda entry: reading_of(self._world, self._file, entry),
+            floors,
+        )
+
+    def _trusted(self, baseline: CommitId, reading: Reading, declaration: Declaration) -> Accepted:
+        return Accepted(
+            environment=self._file.environment,
+            commit=baseline,
+            declaration=reading.digest,
+            run_id=declaration.run_id,
+            sha256=declaration.sha256,
+            request=f"baseline {baseline[:12]}",
+            approvers=(),
+            accepted_at=self._world.clock.now(),
+        )
+
+
+def _pending(policies: tuple[Policy, ...]) -> GateResult:
+    """What a merge must bring, in words."""
+    asked = [policy for policy in policies if policy != "none"]
+    if not asked:
+        return GateResult(Gate.APPROVAL, Verdict.PASSED, message="nobody is asked", evidence=("nobody is asked",))
+    words = tuple(_in_words(policy) for policy in asked)
+    return GateResult(Gate.APPROVAL, Verdict.PENDING, message="; and ".join(words), evidence=words)
+
+
+def _in_words(policy: ApprovalSpec) -> str:
+    people = "person" if policy.required == 1 else "people"
+    who = f"of {', '.join(policy.from_)}" if policy.from_ else "who may write to the repository"
+    hand = "an author may be among them" if policy.allow_self else "no author among them"
+    return f"{policy.required} {people} {who}, {hand}"

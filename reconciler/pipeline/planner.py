@@ -1,0 +1,208 @@
+"""The judgement of one environment, from its file at the tip to what is to be done: the half of a pass without effect.
+
+A pass carries out what stands here, and `reconciler plan` shows it; there is no second way to come to it. A pass ends
+at the first gate that holds. A plan asks on, so that whoever reads it knows all that stands in the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from reconciler.catalog import Declared as DeclaredFile
+from reconciler.core.approve import Approval
+from reconciler.core.declare import Declaration
+from reconciler.core.plan import INSTALLS, Plan, Proposed, Wanted, decide
+from reconciler.model import (
+    Action,
+    Attempt,
+    CommitId,
+    Declared,
+    Digest,
+    Gate,
+    GateResult,
+    OperatorHand,
+    Outcome,
+    RunId,
+    Verdict,
+)
+from reconciler.pipeline.fleet import Fleet
+from reconciler.pipeline.gates import Gates, Origin
+from reconciler.pipeline.home import Home, find_home, move_home
+from reconciler.pipeline.world import BAD_BYTES, Held, World, gate
+
+_REMEMBERED = 50
+"""Attempts that are searched for bytes that failed before."""
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a plan shows: the act, every gate's word, and what they were judged on."""
+
+    plan: Plan | None
+    """None when nobody can tell what would be done: no declaration that can be read, say."""
+    gates: tuple[GateResult, ...]
+    home: Home | None
+    declaration: Declaration | None
+    origin: Origin | None
+
+
+class Planner:
+    """Judges once; made anew for each time."""
+
+    def __init__(
+        self,
+        world: World,
+        fleet: Fleet,
+        file: DeclaredFile,
+        hand: OperatorHand,
+        merge: CommitId | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            world: The parts.
+            fleet: What concerns more than one environment.
+            file: What is declared at the tip, or would be at a tip that is only proposed.
+            hand: What the operator asked for this environment.
+            merge: That tip, when it is only proposed: its approval is pending, and not judged.
+        """
+        self._world = world
+        self._fleet = fleet
+        self._file = file
+        self._hand = hand
+        self._merge = merge
+        self._thorough = False
+        self.gates: Gates | None = None
+        self.home: Home | None = None
+        """Where the environment lives now."""
+        self.place: Home | None = None
+        """Where it is to live, once its declaration is let in."""
+        self.declaration: Declaration | None = None
+        self.approval: Approval | None = None
+        self.wanted: Wanted | None = None
+        self.action = Action.NONE
+        self.origin: Origin | None = None
+
+    def find(self) -> None:
+        """Look at where it lives.
+
+        Raises:
+            Held: The target is not allowed or out of reach.
+        """
+        with gate(Gate.TARGET):
+            self.home = find_home(self._world, self._file)
+
+    def judge(self) -> None:
+        """Ask the gates in order, up to the first that holds.
+
+        Raises:
+            Held: That gate's word.
+            ReconcilerError: `StoreUnavailable`.
+        """
+        self.gates = gates = Gates(self._world, self._fleet, self._file, self.home)
+        gates.history()
+        self.declaration = declaration = gates.schema()
+        self.wanted = wanted = self._let_in(gates, declaration)
+        self._ask(lambda: gates.revocation(wanted))
+        self._ask(lambda: gates.rivalry(declaration))
+        self._ask(lambda: gates.suspension(declaration, self._hand))
+        with gate(Gate.TARGET):
+            self.place = place = move_home(self._world, self._file, self.home, declaration)
+        self.action = self._decide(wanted, place)
+        if self.action is Action.NONE:
+            return
+        self._ask(lambda: self._not_failed_before(gates, wanted))
+        if self.action not in INSTALLS:
+            gates.judged_before()
+            return
+        self.origin = self._ask(lambda: gates.provenance(declaration))
+        self._ask(lambda: gates.promotion(wanted, self.action))
+        self._ask(lambda: gates.freeze(self.action))
+
+    def plan(self) -> Planned:
+        """Judge all that can be judged now, and change nothing.
+
+        Raises:
+            ReconcilerError: `StoreUnavailable`.
+        """
+        self._thorough = True
+        try:
+            self.find()
+            self.judge()
+        except Held as held:
+            self._keep(held)
+        words = self.gates.results() if self.gates else ()
+        return Planned(self.planned(words), words, self.home, self.declaration, self.origin)
+
+    def planned(self, words: tuple[GateResult, ...] = ()) -> Plan | None:
+        """The plan so far; None before it is known what to do."""
+        if self.wanted is None or self.place is None:
+            return None
+        live = self.place.observed.live
+        return Plan(self._file.environment, self.action, self._file.tip, self.wanted, live, self.place.path, words)
+
+    def was_live(self, run_id: RunId, sha256: Digest) -> bool:
+        """Whether an artifact was live here before: by what is kept on the target, or by what is remembered."""
+        retained = self.place.observed.retained if self.place else ()
+        if any((release.run_id, release.sha256) == (run_id, sha256) for release in retained):
+            return True
+        done = self._world.store.succeeded(self._file.environment)
+        return any((attempt.declared.run_id, attempt.declared.sha256) == (run_id, sha256) for attempt in done)
+
+    def _decide(self, wanted: Wanted, place: Home) -> Action:
+        action = decide(wanted, place.observed, self.was_live)
+        if action is Action.NONE and place.rebased:
+            return Action.ACCEPT  # so that the record on the target names a commit of the history that was accepted
+        return action
+
+    def _let_in(self, gates: Gates, declaration: Declaration) -> Wanted:
+        if self._merge is not None:
+            return gates.proposed(self._merge)
+        try:
+            self.approval = gates.approval()
+        except Held as held:
+            if not self._thorough:
+                raise
+            self._keep(held)
+            assert self._file.reading is not None
+            return Proposed(self._file.reading.digest, declaration.run_id, declaration.sha256)
+        return self.approval
+
+    def _ask(self, question: Callable[[], _Answer]) -> _Answer | None:
+        """One gate; a plan goes on behind one that holds."""
+        try:
+            return question()
+        except Held as held:
+            if not self._thorough:
+                raise
+            self._keep(held)
+            return None
+
+    def _keep(self, held: Held) -> None:
+        self.gates = self.gates or Gates(self._world, self._fleet, self._file, self.home)
+        if self.gates.word(held.result.gate).verdict is not Verdict.HELD:
+            self.gates.keep(held.result)
+
+    def _not_failed_before(self, gates: Gates, wanted: Wanted) -> None:
+        """Stop at bytes that failed before under this same declaration, whatever else failed since.
+
+        Raises:
+            Held: with the earlier word.
+        """
+        for attempt in self._world.store.attempts(self._file.environment, limit=_REMEMBERED):
+            if not self._same(attempt, wanted) or (attempt.id or 0) <= self._hand.retry_after:
+                continue
+            if attempt.outcome is Outcome.SUCCEEDED:
+                return
+            word = next((result for result in attempt.gates if result.verdict is Verdict.HELD), None)
+            if word and attempt.reason in BAD_BYTES:
+                gates.recall(attempt)
+                evidence = (f"attempt {attempt.id} failed; not tried again",)
+                raise Held(GateResult(word.gate, word.verdict, word.reason, word.message, evidence, word.hint))
+
+    def _same(self, attempt: Attempt, wanted: Wanted) -> bool:
+        commit = self.approval.commit if self.approval else attempt.declared.commit
+        return attempt.declared == Declared(commit, wanted.run_id, wanted.sha256)
