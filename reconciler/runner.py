@@ -81,17 +81,13 @@ class Runner:
         self._report(status, previous, problem)
         return Result(status, failures, _not_before(status))
 
-    def remember_soaks(self, *, every: bool = False) -> None:
-        """Tell the store how long upstreams were seen healthy: those that somebody still waits for, or every one.
+    def remember_soaks(self) -> None:
+        """Tell the store how long each upstream was seen healthy.
 
         Raises:
             ReconcilerError: `StoreUnavailable`.
         """
-        wanted = self._catalog.soaks
-        if every:
-            self._fleet.soaks.remember(wanted)
-        else:
-            self._fleet.soaks.remember_growing(wanted)
+        self._fleet.soaks.remember(self._catalog.soaks)
 
     def _open_intents(self, environment: EnvironmentName) -> tuple[Attempt, ...]:
         """Intents without an outcome: read once, and anew only after an answer of the store was lost."""

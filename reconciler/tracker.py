@@ -6,9 +6,49 @@ one that was seen is reported, and every environment holds until the branch is p
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from reconciler.catalog import Catalog
-from reconciler.model import CommitId, EnvironmentName
-from reconciler.ports import Repository, Store
+from reconciler.errors import Reason
+from reconciler.model import CommitId, EnvironmentName, Rewrite
+from reconciler.ports import Clock, Repository, Store
+
+
+class NothingToAccept(Exception):
+    """There is no rewrite to accept, or not at that commit; `hint` says what to give instead."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+def accepted_rewrite(
+    repository: Repository, store: Store, clock: Clock, commit: CommitId, by: str, reason: str
+) -> Rewrite:
+    """An operator's word that a rewritten branch is to be followed from a commit on.
+
+    Dated after all that was let in on the targets, should the clock have been set back since.
+
+    Raises:
+        NothingToAccept: The branch was not rewritten, or the commit is not one of it.
+        ReconcilerError: The repository or the store is out of reach.
+    """
+    last, tip = store.tip(), repository.head()
+    if tip is None:
+        raise NothingToAccept("the tracked branch is not there", "push it first")
+    repository.fetch(tip)
+    if not repository.is_ancestor(commit, tip):
+        hint = f"give the full id of a commit of the branch as it is now; its tip is {tip}"
+        raise NothingToAccept(f"{commit[:80]!r} is not a commit of the tracked branch", hint)
+    if last is None or repository.is_ancestor(last, tip):
+        # The store may be younger than the rewrite; what was let in on the targets is not.
+        if not any(status.reason is Reason.BRANCH_REWRITTEN for status in store.statuses().values()):
+            raise NothingToAccept(f"the branch was not rewritten: its tip {tip[:12]} follows what was seen last")
+        last = None
+    times = [accepted.accepted_at for name in store.statuses() if (accepted := store.accepted(name))]
+    at = max([clock.now(), *(time + timedelta(microseconds=1) for time in times)])
+    return Rewrite(commit, last, by, reason, at)
 
 
 class Tracker:

@@ -41,7 +41,7 @@ from reconciler.stores.sql import SqlStore
 from reconciler.tracker import Tracker
 
 SOAK_SECONDS = 60.0
-"""Seconds between two times that soaks which still grow are told to the store: at most so much is lost by a crash."""
+"""Seconds between two times that soaks are told to the store: at most so much of one is lost by a crash."""
 COLLECT_SECONDS = 3_600.0
 """Seconds between two collections of custody; it looks at every target, so not at each poll."""
 
@@ -96,10 +96,10 @@ class System:
             lambda: watched(settings, self.world),
             (
                 Chore(COLLECT_SECONDS, self.collect),
-                Chore(SOAK_SECONDS, runner.remember_soaks),
+                Chore(min(SOAK_SECONDS, self.world.gap / 2), runner.remember_soaks),
                 Chore(settings.audit.checkpoint_seconds, lambda: notary().checkpoint()),
             ),
-            (lambda: runner.remember_soaks(every=True), lambda: notary().checkpoint(anchor=False)),
+            (runner.remember_soaks, lambda: notary().checkpoint(anchor=False)),
             trouble,
         )
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from reconciler.model import EnvironmentName, OperatorHand, Rewrite
 
 
+MAX_REASON = 200
+"""Characters of an operator's reason."""
+
+
 def retry(ctx: typer.Context, environment: EnvironmentArgument) -> None:
     """Try again what failed before under the same declaration."""
     from reconciler.model import Outcome
@@ -41,6 +45,7 @@ def suspend(
 
     No deployment, and no repair either.
     """
+    _expect_reason(reason)
     with _hand(ctx, environment) as work:
         if work.hand.suspended and work.hand.reason == reason:
             work.done(f"was suspended already, by {work.hand.by}", wake=False)
@@ -73,12 +78,25 @@ def accept_rewrite(
     from reconciler.cli import memory
     from reconciler.cli.render import say
 
+    _expect_reason(reason)
     with memory.recall(settings_file(ctx)) as known:
         rewrite = _rewrite(known, commit, reason)
         known.store.accept_rewrite(rewrite)
-        say(f"the branch is followed from {rewrite.tip[:12]} on, in place of {rewrite.instead_of[:12]}")
+        instead = f", in place of {rewrite.instead_of[:12]}" if rewrite.instead_of else ""
+        say(f"the branch is followed from {rewrite.tip[:12]} on{instead}")
         wiring.wake(known.settings)
         memory.remark_idle(known.settings, "this counts from its next start on")
+
+
+def _expect_reason(reason: str) -> None:
+    """A reason is for whoever asks later: an empty one answers nothing.
+
+    Raises:
+        Stop: It is empty, or no single line.
+    """
+    if not reason.strip() or not reason.isprintable() or len(reason) > MAX_REASON:
+        wanted = f"text for people, on one line, of 1 to {MAX_REASON} characters"
+        raise Stop(ExitCode.USAGE, f"--reason: found {reason[:80]!r}; wanted {wanted}")
 
 
 def _rewrite(known: Memory, commit: str, reason: str) -> Rewrite:
@@ -89,20 +107,14 @@ def _rewrite(known: Memory, commit: str, reason: str) -> Rewrite:
     """
     from reconciler import wiring
     from reconciler.clock import SystemClock
-    from reconciler.model import CommitId, Rewrite
+    from reconciler.model import CommitId
+    from reconciler.tracker import NothingToAccept, accepted_rewrite
 
-    branch, last = known.settings.repository.branch, known.store.tip()
     repository = wiring.open_repository(known.settings)
-    tip = repository.head()
-    if tip is None:
-        raise Stop(ExitCode.FAILED, f"there is no branch {branch!r} at the repository", "push it first")
-    repository.fetch(tip)
-    if last is None or repository.is_ancestor(last, tip):
-        raise Stop(ExitCode.USAGE, f"{branch} was not rewritten: its tip {tip[:12]} follows what was seen last")
-    if not repository.is_ancestor(CommitId(commit), tip):
-        hint = f"give the full id of a commit of the branch as it is now; its tip is {tip}"
-        raise Stop(ExitCode.USAGE, f"{commit[:80]!r} is not a commit of {branch}", hint)
-    return Rewrite(CommitId(commit), last, user(), reason, SystemClock().now())
+    try:
+        return accepted_rewrite(repository, known.store, SystemClock(), CommitId(commit), user(), reason)
+    except NothingToAccept as nothing:
+        raise Stop(ExitCode.USAGE, nothing.message, nothing.hint) from None
 
 
 def check(

@@ -92,12 +92,18 @@ class Judge:
         self._let_in: dict[str, object] = {}
         self._taints: dict[str, GateResult] = {}
         self._broken: GateResult | None = None
+        self._unread: GateResult | None = None
         self._log: list[str] = []
 
     @property
     def clean(self) -> State:
         """The last state that was let in as a whole."""
         return self._clean
+
+    @property
+    def let_in(self) -> Mapping[str, object]:
+        """Each field as people let it in last, None for one they took out; ahead of `clean` while another waits."""
+        return self._let_in
 
     def begin_at(self, accepted: Accepted | AcceptedPolicy, version: Version) -> None:
         """Begin at a state that was accepted earlier; `version` is the file as it was then."""
@@ -116,8 +122,15 @@ class Judge:
     def begin_unread(self, accepted: Accepted) -> None:
         """Begin at a declaration whose text is gone with the history that held it: only its digest is known.
 
-        Whatever differs from it is not let in, field by field, until the file goes back to those very bytes.
+        Nobody can tell what its rules asked for, so no change lets anything in until the file goes back to those very
+        bytes.
         """
+        self._unread = refused(
+            Reason.APPROVAL_MISSING,
+            f"the declaration that was let in as {accepted.commit[:12]} is gone with the history that held it, "
+            "so nobody can tell who had to let a change of it in",
+            f"put back the file whose sha256 is {accepted.declaration}, through any commit; then change it",
+        )
         self._clean = replace(
             self._clean,
             digest=accepted.declaration,
@@ -145,6 +158,11 @@ class Judge:
             self._settle(clean, f"{step.commit[:12]} went back to what was let in")
         else:
             self._move(step, self._judge(step, evidence))
+        self._before = step.after
+
+    def suppose(self, step: Step) -> None:
+        """Take a change as if everybody who is asked had let it in: what still waits then, no merge can settle."""
+        self._move(step, self._unread or Granted("", ()))
         self._before = step.after
 
     def word(self, tip: Version) -> GateResult:
@@ -195,6 +213,8 @@ class Judge:
         return self._let_in.get(PLACE)
 
     def _judge(self, step: Step, evidence: Evidence | None) -> Granted | GateResult:
+        if self._unread:
+            return self._unread
         granted = Granted("", ())
         before = self._before.digest if self._before else None
         for policy in self._policies(step):
@@ -211,9 +231,11 @@ class Judge:
             self._unreadable(step, word)
             return
         fields = after.leaves()
-        # Nobody was shown a difference to a file that can't be read: such a step lets nothing in.
-        blind = self._before is not None and self._before.document is None
-        touched = _differing(fields, self._let_in if blind else self._parent_fields())
+        # Nobody was shown a difference to a file that can't be read: such a step lets nothing in. One that brings the
+        # file back is shown as a whole, also in what it leaves out.
+        parent = self._before.document if self._before else None
+        blind = self._before is not None and parent is None
+        touched = _differing(fields, parent.leaves() if parent else self._let_in)
         hold = self._broken or (word if isinstance(word, GateResult) else None)
         if hold:
             self._taints |= dict.fromkeys(touched, hold)
@@ -231,10 +253,6 @@ class Judge:
         """A bar that was let in binds at once, also while another field still waits; a lower one only in the end."""
         policies = tuple(dict.fromkeys((*self._clean.policies, *after.bars)))
         self._clean = replace(self._clean, policies=policies)
-
-    def _parent_fields(self) -> Mapping[str, object]:
-        parent = self._before.document if self._before else None
-        return parent.leaves() if parent else {}
 
     def _unreadable(self, step: Step, word: Granted | GateResult) -> None:
         """A commit that broke or removed the file: nothing in it counts, and nobody was shown its fields."""
@@ -261,7 +279,7 @@ class Judge:
     def _settle(self, state: State, told: str) -> None:
         self._clean = state
         self._let_in = dict(state.fields)
-        self._taints, self._broken = {}, None
+        self._taints, self._broken, self._unread = {}, None, None
         self._log.append(told)
 
     def _refusal(self) -> GateResult:

@@ -63,11 +63,13 @@ class Plan:
     """What is live now."""
     target: str
     gates: tuple[GateResult, ...]
+    first: GateResult | None = None
+    """The first gate that held when they were asked, which is not always the first in their order."""
 
     @property
     def held(self) -> GateResult | None:
-        """The first gate that holds; None when nothing stands in the way."""
-        return next((word for word in self.gates if word.verdict is Verdict.HELD), None)
+        """The gate that a pass stops at; None when nothing stands in the way."""
+        return self.first or next((word for word in self.gates if word.verdict is Verdict.HELD), None)
 
     @property
     def digest(self) -> str:

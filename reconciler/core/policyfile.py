@@ -6,6 +6,7 @@ What a policy may say is decided here; which policy counts, and what follows fro
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
@@ -178,6 +179,9 @@ class RevokedSpec(Strict):
         return self.sha256 == sha256 if self.sha256 else self.run_id == run_id
 
 
+Entry = FloorSpec | FreezeSpec | RevokedSpec
+
+
 class PolicyDocument(Strict):
     """Rules that are common to all environments of a repository."""
 
@@ -204,17 +208,32 @@ class PolicyDocument(Strict):
         """None: a policy has no target."""
         return None
 
+    def entries(self) -> dict[str, Entry]:
+        """Each entry of its lists, by a name that is made of what the entry says, wherever it stands."""
+        lists: tuple[tuple[str, tuple[Entry, ...]], ...] = (
+            ("approval", self.approval),
+            ("freeze", self.freeze),
+            ("revoked", self.revoked),
+        )
+        return {f"{name}: {canonical(strict.leaves(entry))}": entry for name, entries in lists for entry in entries}
+
     def leaves(self) -> dict[str, object]:
-        """What it says. Each entry of a list is a leaf of its own, named by what it says, wherever it stands.
+        """What it says. Each entry of a list is a leaf of its own.
 
         As one leaf, a change that adds an entry would vouch for the list, with what a push took out of it before.
         """
-        entries = {
-            f"{name}: {canonical(strict.leaves(entry))}": True
-            for name in ("approval", "freeze", "revoked")
-            for entry in getattr(self, name)
-        }
-        return {"version": self.version, **entries}
+        return {"version": self.version, **dict.fromkeys(self.entries(), True)}
+
+    @staticmethod
+    def of(entries: Iterable[Entry]) -> PolicyDocument:
+        """The policy that says just these."""
+        found = tuple(entries)
+        return PolicyDocument.model_construct(
+            version=1,
+            approval=tuple(entry for entry in found if isinstance(entry, FloorSpec)),
+            freeze=tuple(entry for entry in found if isinstance(entry, FreezeSpec)),
+            revoked=tuple(entry for entry in found if isinstance(entry, RevokedSpec)),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from reconciler.core.declare import ApprovalSpec
 from reconciler.core.freeze import closing, opening
 from reconciler.core.policyfile import (
     NO_POLICY,
+    Entry,
     FloorSpec,
     FreezeSpec,
     PolicyDocument,
@@ -26,6 +27,7 @@ from reconciler.model import Digest, EnvironmentName, GateResult, RunId
 
 __all__ = [
     "NO_POLICY",
+    "Entry",
     "FloorSpec",
     "FreezeSpec",
     "Frozen",

@@ -50,11 +50,15 @@ def seen(soak: Soak | None, ticks: float | None, sighting: Sighting, gap: float)
     if soak is None or _identity(soak) != _identity(sighting):
         return _begun(sighting)
     wall = (sighting.at - soak.seen).total_seconds()
-    ticked = sighting.ticks - ticks if ticks is not None and soak.token == sighting.token else None
-    if max(wall, ticked or 0.0) > gap:
+    since = sighting.ticks - soak.ticks
+    mine = soak.token == sighting.token and ticks is not None
+    if mine and since < 0:
+        return soak  # two looked at once, and this look was the earlier
+    if max(wall, since) > gap or (soak.token != sighting.token and min(wall, since) < 0):
         return _begun(sighting)
+    ticked = since if mine else None
     credit = max(0.0, min(wall, ticked)) if ticked is not None else 0.0
-    return replace(soak, seen=sighting.at, earned=soak.earned + credit, token=sighting.token)
+    return replace(soak, seen=sighting.at, earned=soak.earned + credit, token=sighting.token, ticks=sighting.ticks)
 
 
 def same(soak: Soak, sighting: Sighting) -> bool:
@@ -73,6 +77,7 @@ def _begun(sighting: Sighting) -> Soak:
         seen=sighting.at,
         earned=0.0,
         token=sighting.token,
+        ticks=sighting.ticks,
     )
 
 

@@ -27,6 +27,8 @@ class Soak:
     """Seconds that count: the time between two healthy observations of one process, by its slower clock."""
     token: int
     """The fencing token of the process that saw it last: time between two processes earns nothing."""
+    ticks: float = 0.0
+    """Monotonic seconds of the machine at the last observation: what the wall clock can't hide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class AcceptedPolicy:
     request: str
     approvers: tuple[str, ...]
     accepted_at: datetime
+    text: str = ""
+    """The file itself: it must outlive the history that held it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +50,8 @@ class Rewrite:
     """An operator's word that a rewritten branch is to be followed from this commit on."""
 
     tip: CommitId
-    instead_of: CommitId
-    """The last tip that was seen before."""
+    instead_of: CommitId | None
+    """The last tip that was seen before; None when the store does not know it."""
     by: str
     reason: str
     at: datetime

@@ -14,7 +14,7 @@ from reconciler.model import Change, CommitId, Digest, TreeEntry
 from reconciler.pipeline.world import World
 
 Read = Callable[[TreeEntry | None], Version | None]
-Floors = Callable[[CommitId | None], tuple[Policy, ...]]
+Floors = Callable[[Change], tuple[Policy, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class History:
         path: Below the declarations' folder.
         changes: First-parent commits that changed it.
         read: One version of it; None when it is absent there.
-        floors: What is asked of every change, by what stood at its parent.
+        floors: What is asked of one change, by what stood before it.
     """
 
     world: World
@@ -49,7 +49,7 @@ class History:
                 yield Step(change.parent, parent, from_side=True)
             after = self.read(change.after)
             before = after.digest if after else None
-            yield Step(change.commit, after, floors=self.floors(change.parent))
+            yield Step(change.commit, after, floors=self.floors(change))
 
     def evidence(self, step: Step) -> Evidence:
         """What the forge says of one step's commit, and how the file stood at each head it names.

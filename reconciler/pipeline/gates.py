@@ -55,8 +55,8 @@ class Gates:
         self._words: dict[Gate, GateResult] = {}
         self.changes: tuple[Change, ...] = ()
         """What changed the file since it was last accepted, oldest first; empty when nothing did."""
-        self._promotes: tuple[PromoteSpec | None, ...] = ()
-        """What the artifact must be proven by: the rule that stood before it was declared, and the tip's."""
+        self._promotes: tuple[PromoteSpec | None, ...] | None = None
+        """What the artifact must be proven by; None while nobody can tell."""
 
     def results(self) -> tuple[GateResult, ...]:
         """Every gate's word, in order."""
@@ -108,7 +108,7 @@ class Gates:
                     "accepted there",
                     f"push the branch back to a history that contains it, such as {accepted.commit} itself",
                 )
-            if file.reading is None or accepted is None or file.reading.digest != accepted.declaration:
+            if rebased or file.reading is None or accepted is None or file.reading.digest != accepted.declaration:
                 start = rebased or (accepted.commit if accepted else self._baseline())
                 self.changes = self._world.repository.changes(file.path, start, file.tip)
             if file.reading is None:
@@ -117,7 +117,11 @@ class Gates:
                     f"environments/{file.path} is gone from the branch; what is live stays",
                     "put the file back; to end the environment, remove what is live by hand: it is not deployed again",
                 )
-        self.passed(Gate.HISTORY, *([f"descends from {accepted.commit[:12]}"] if accepted else ["nothing before it"]))
+        if rebased and accepted:
+            told = f"rewritten: followed from {rebased[:12]} on, by an operator's word; {accepted.commit[:12]} is gone"
+        else:
+            told = f"descends from {accepted.commit[:12]}" if accepted else "nothing before it"
+        self.passed(Gate.HISTORY, told)
 
     def schema(self) -> Declaration:
         """The file can be read, and no other environment has a better claim on its target.
@@ -235,6 +239,8 @@ class Gates:
         if accepted and (accepted.run_id, accepted.sha256) == (wanted.run_id, wanted.sha256):
             self.passed(Gate.PROMOTION, "the same artifact as was let in here before")
             return
+        if self._promotes is None:
+            return  # a plan asks on behind an approval that could not be judged
         rule = strictest(self._promotes)
         with gate(Gate.PROMOTION):
             if self._file.upstream_problem:

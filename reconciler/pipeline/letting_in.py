@@ -36,8 +36,9 @@ class LettingIn:
         self._file = file
         self._home = home
         self._changes = changes
-        self.promotes: tuple[PromoteSpec | None, ...] = ()
-        """What the artifact must be proven by: the rule that stood before it was declared, and the tip's."""
+        self.promotes: tuple[PromoteSpec | None, ...] | None = None
+        """What the artifact must be proven by: the rule that stood before it was declared, and the tip's. None while
+        not every change was looked at."""
 
     def verdict(self, tip: Reading, now: datetime) -> tuple[GateResult, Approval | None]:
         """The gate's word on the file at the tip, and the approval if it passed.
@@ -51,7 +52,7 @@ class LettingIn:
         return judge.verdict(tip, now)
 
     def asked_of(self, merge: CommitId) -> GateResult:
-        """What a merge that is only proposed must bring, as a word that is still pending.
+        """What a merge that is only proposed must bring, as a word that is still pending; or what it can't settle.
 
         Raises:
             ReconcilerError: As `verdict` does, for what came before the merge.
@@ -60,9 +61,13 @@ class LettingIn:
         for step in self._steps(judge, history):
             if step.commit == merge:
                 asked = judge.asked_of(step)
+                judge.suppose(step)
             else:
                 judge.take(step, history.evidence(step) if judge.asks_for(step) else None)
-        return _pending(asked)
+        pending, reading = _pending(asked), self._file.reading
+        assert reading is not None
+        word = judge.word(reading)
+        return replace(word, evidence=(*word.evidence, *pending.evidence)) if word.verdict is Verdict.HELD else pending
 
     def _judge(self) -> Judge:
         return Judge(self._file.environment, self._world.newcomer)
@@ -85,21 +90,23 @@ class LettingIn:
     def _begin(self, judge: Judge) -> Reading | None:
         """Begin at what was accepted, at the operator's baseline, or (None) at the very start."""
         home, baseline = self._home, self._world.baseline
-        if home and home.accepted and home.reading:
-            accepted = replace(home.accepted, commit=home.rebased) if home.rebased else home.accepted
-            judge.begin_at(accepted, home.reading)
-            return home.reading
         if home and home.accepted and home.rebased:
-            judge.begin_unread(home.accepted)
-            return None
+            if home.reading:
+                judge.begin_at(replace(home.accepted, commit=home.rebased), home.reading)
+            else:
+                judge.begin_unread(home.accepted)
+            return reading_at(self._world, self._file, home.rebased)
+        if home and home.accepted and home.reading:
+            judge.begin_at(home.accepted, home.reading)
+            return home.reading
         if baseline and (reading := reading_at(self._world, self._file, baseline)) and reading.declaration:
             judge.begin_at(self._trusted(baseline, reading, reading.declaration), reading)
             return reading
         return None
 
     def _history(self) -> History:
-        def floors(parent: CommitId | None) -> tuple[Policy, ...]:
-            return self._rulebook.floors_at(self._file.environment, parent)
+        def floors(change: Change) -> tuple[Policy, ...]:
+            return self._rulebook.floors_at(self._file.environment, change)
 
         return History(
             self._world,

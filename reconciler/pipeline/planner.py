@@ -75,6 +75,7 @@ class Planner:
         self._hand = hand
         self._merge = merge
         self._thorough = False
+        self._first: GateResult | None = None
         self.gates: Gates | None = None
         self.home: Home | None = None
         """Where the environment lives now."""
@@ -142,15 +143,21 @@ class Planner:
         if self.wanted is None or self.place is None:
             return None
         live = self.place.observed.live
-        return Plan(self._file.environment, self.action, self._file.tip, self.wanted, live, self.place.path, words)
+        return Plan(
+            self._file.environment, self.action, self._file.tip, self.wanted, live, self.place.path, words, self._first
+        )
 
     def was_live(self, run_id: RunId, sha256: Digest) -> bool:
-        """Whether an artifact was live here before: by what is kept on the target, or by what is remembered."""
-        retained = self.place.observed.retained if self.place else ()
-        if any((release.run_id, release.sha256) == (run_id, sha256) for release in retained):
-            return True
+        """Whether an artifact was live here before: by what is remembered.
+
+        When nothing is, as after the loss of the store, by what is kept on the target, which may never have been live:
+        it was let through every gate, and its switch did not come about.
+        """
         done = self._world.store.succeeded(self._file.environment)
-        return any((attempt.declared.run_id, attempt.declared.sha256) == (run_id, sha256) for attempt in done)
+        if done:
+            return any((attempt.declared.run_id, attempt.declared.sha256) == (run_id, sha256) for attempt in done)
+        retained = self.place.observed.retained if self.place else ()
+        return any((release.run_id, release.sha256) == (run_id, sha256) for release in retained)
 
     def _decide(self, wanted: Wanted, place: Home) -> Action:
         action = decide(wanted, place.observed, self.was_live)
@@ -182,6 +189,7 @@ class Planner:
             return None
 
     def _keep(self, held: Held) -> None:
+        self._first = self._first or held.result
         self.gates = self.gates or Gates(self._world, self._fleet, self._file, self.home)
         if self.gates.word(held.result.gate).verdict is not Verdict.HELD:
             self.gates.keep(held.result)
@@ -204,5 +212,12 @@ class Planner:
                 raise Held(GateResult(word.gate, word.verdict, word.reason, word.message, evidence, word.hint))
 
     def _same(self, attempt: Attempt, wanted: Wanted) -> bool:
-        commit = self.approval.commit if self.approval else attempt.declared.commit
-        return attempt.declared == Declared(commit, wanted.run_id, wanted.sha256)
+        return attempt.declared == Declared(self._declared_at(), wanted.run_id, wanted.sha256)
+
+    def _declared_at(self) -> CommitId:
+        """The commit that the declaration came with."""
+        if self.approval:
+            return self.approval.commit
+        if self.gates and self.gates.changes:
+            return self.gates.changes[-1].commit
+        return self.home.accepted.commit if self.home and self.home.accepted else self._file.tip

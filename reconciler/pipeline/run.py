@@ -75,6 +75,7 @@ class Pass:
         self._hand = hand
         self._approval: Approval | None = None
         self._plan: Plan | None = None
+        self._declaration: Declaration | None = None
         self._holding: Held | None = None
         self.closed_unfinished = False
         """Whether every open intent has its outcome by now."""
@@ -101,6 +102,7 @@ class Pass:
 
     def _take(self, planner: Planner) -> None:
         self._gates, self._approval, self._plan = planner.gates, planner.approval, planner.planned()
+        self._declaration = planner.declaration
 
     def _drive(self, planner: Planner) -> Status:
         """Let in, and no gate holds: do what the plan says."""
@@ -164,8 +166,9 @@ class Pass:
     ) -> Status:
         """Intent, effect, outcome: the one place where a target changes."""
         if action in INSTALLS and not self._holding:
-            # Getting the bytes may have taken long; what was revoked or frozen meanwhile counts.
+            # Getting the bytes may have taken long; what happened to the rules and upstream meanwhile counts.
             gates.revocation(approval)
+            gates.promotion(approval, action)
             gates.freeze(action)
         with gate(Gate.TARGET):
             token = self._fence.above(home.observed.fence)
@@ -212,7 +215,7 @@ class Pass:
         """A gate holds: nothing changes, but what is live is kept as it was approved."""
         if self._gates:
             self._gates.keep(held.result)
-        if held.result.reason is not Reason.SUSPENDED and not self._hand.suspended:
+        if not self._left_alone(held):
             self._repair(held)
         status = self._status(held)
         if held.result.reason is Reason.ENVIRONMENT_REMOVED and self._home is None:
@@ -226,6 +229,12 @@ class Pass:
         else:
             self._world.store.save(status, self._world.clock.now())
         return status
+
+    def _left_alone(self, held: Held) -> bool:
+        """Whether somebody said to leave it alone: the operator, or the file as it was let in."""
+        declaration = self._declaration if self._approval else None
+        suspended = declaration is not None and declaration.suspend
+        return held.result.reason is Reason.SUSPENDED or self._hand.suspended or suspended
 
     def _repair(self, held: Held) -> None:
         """Keep what was accepted live and whole, whatever the tip says: drift, and a switch that never came."""
@@ -243,8 +252,11 @@ class Pass:
             return  # first the file was removed, then what was live, with its record: it is meant to be gone
         gates = Gates(self._world, self._fleet, self._file, home)
         gates.judged_before()
-        if action is Action.DEPLOY and self._revoked(home.accepted.run_id, home.accepted.sha256):
-            return  # what is live stays, but what is not live any more is not brought back
+        if action is Action.DEPLOY:
+            try:
+                gates.revocation(approval)  # what is live stays; what is not live any more is not brought back
+            except Held:
+                return
         try:
             self._install(action, home, gates, declaration, approval, lambda: gates.provenance(declaration))
         except Held:

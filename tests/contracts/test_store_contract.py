@@ -435,6 +435,7 @@ def test_a_policy_follows_another_one_with(store: Store, changed: dict[str, str]
 
 
 def test_an_accepted_rewrite_is_remembered_audited_and_followed(store: Store) -> None:
+    assert REWRITE.instead_of
     store.save_tip(REWRITE.instead_of)
     store.accept_rewrite(REWRITE)
     assert (store.rewrites(), store.tip()) == ((REWRITE,), REWRITE.tip)

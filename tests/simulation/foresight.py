@@ -103,6 +103,8 @@ def _verdicts(words: tuple[GateResult, ...]) -> dict[Gate, Verdict]:
 
 def first_held(planned: Planned) -> GateResult | None:
     """The gate that a pass would stop at, as a plan shows it."""
+    if planned.plan:
+        return planned.plan.held
     return next((word for word in planned.gates if word.verdict is Verdict.HELD), None)
 
 

@@ -224,13 +224,14 @@ def test_a_comment_upstream_lets_the_clock_run_on() -> None:
 # --- what is told, and believed ---------------------------------------------------------------------
 
 
-def test_a_break_that_could_not_be_told_is_not_forgotten_by_a_crash() -> None:
+def test_a_break_that_could_not_be_told_is_told_at_the_next_look() -> None:
     world, process = waiting()
     process.chore()
     world.drift("staging")
     world.faults.fail_at = "store:soaks"
     process.run("prod")
     world.mend_by_hand("staging")
+    process.run("prod")
     process = world.boot()
     process.look()
     assert SOAK <= left(world, process) <= SOAK + 4

@@ -18,10 +18,10 @@ from reconciler.core.declare import ApprovalSpec
 from reconciler.core.provenance import Provenance
 from reconciler.core.rules import FloorSpec
 from reconciler.errors import Reason, ReconcilerError
-from reconciler.model import Accepted, CommitId, EnvironmentName, OperatorHand, Rewrite, Status, Sync
+from reconciler.model import Accepted, CommitId, EnvironmentName, OperatorHand, Status, Sync
 from reconciler.pipeline import Fleet, Planned, Planner, Rulebook, Soaks, World
 from reconciler.runner import Result, Runner
-from reconciler.tracker import Tracker
+from reconciler.tracker import Tracker, accepted_rewrite
 from tests.simulation.faults import Faults, ManualClock
 from tests.simulation.git import Bar, FakeRepository, File, Git, Written
 from tests.simulation.origins import REPOSITORY, FakeCustody, FakeForge, FakeSource, Merge, digest_of
@@ -167,11 +167,10 @@ class FakeWorld:
 
     def accept_rewrite(self, reason: str = "meant so", at: CommitId | None = None) -> None:
         """An operator accepts the branch as it is now; see `cli.operator`."""
-        last, tip = self.store.memory.tip, at or self.git.tip
-        assert last
+        tip = at or self.git.tip
         assert tip
         self.clock.seconds += 1
-        self.store.accept_rewrite(Rewrite(tip, last, "ops", reason, self.clock.now()))
+        self.store.accept_rewrite(accepted_rewrite(self.repository, self.store, self.clock, tip, "ops", reason))
 
     def rewrite(self, edits: Edits) -> CommitId:
         """Somebody force-pushes one commit without a past: the files as they were, but for some edits."""
@@ -279,7 +278,7 @@ class Process:
     def stop(self) -> None:
         """End as the daemon does when it is told to."""
         with suppress(ReconcilerError):
-            self.runner.remember_soaks(every=True)
+            self.runner.remember_soaks()
 
     def chore(self) -> None:
         """What the daemon does once a minute."""

@@ -194,7 +194,7 @@ def rewrite_accepted(rewrite: Rewrite) -> Fact:
         environment=EnvironmentName(""),
         action="accept-rewrite",
         commit=rewrite.tip,
-        message=_clip(f"instead of {rewrite.instead_of}: {rewrite.reason}", MAX_TEXT),
+        message=_clip(f"instead of {rewrite.instead_of or 'a tip that the store lost'}: {rewrite.reason}", MAX_TEXT),
         by=_clip(rewrite.by, MAX_NAME),
     )
 
