@@ -16,7 +16,6 @@ from reconciler.core.folder import (
     policy_entry,
     read_entry,
     rivals,
-    unreadable_policy,
     upstream_problems,
 )
 from reconciler.core.rules import NO_POLICY, PolicyReading
@@ -43,6 +42,8 @@ class Declared:
     """Why the branch may not be followed; empty when it may."""
     upstream_problem: str = ""
     """Why nothing can be promoted here: `promote.after` names nobody, or goes in a circle. Empty when it is fine."""
+    policy_problems: tuple[Problem, ...] = ()
+    """Why the policy can't be read: rules that can't be read are not passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +99,6 @@ class Catalog:
         view = self._view
         assert view is not None
         path, reading = view.files.get(environment, (f"{environment}.yaml", None))
-        if reading is not None and view.policy.document is None:
-            reading = unreadable_policy(view.policy)
         return Declared(
             environment,
             path,
@@ -108,6 +107,7 @@ class Catalog:
             view.rivals.get(environment, ()),
             self.rewritten,
             view.upstream_problems.get(environment, ""),
+            view.policy.problems,
         )
 
     def refresh(self, tip: CommitId) -> frozenset[EnvironmentName]:

@@ -44,11 +44,6 @@ def policy_entry(entry: TreeEntry | None, contents: Mapping[BlobId, bytes | None
     return read_policy(file, content)
 
 
-def unreadable_policy(reading: PolicyReading) -> Reading:
-    """What every environment's file is read as while the policy can't be: rules are not passed over."""
-    return Reading(reading.file, reading.digest, None, reading.problems)
-
-
 def _content(file: str, entry: TreeEntry, contents: Mapping[BlobId, bytes | None]) -> bytes | Problem:
     if not is_regular(entry):
         found = _KINDS.get(entry.mode, f"an entry of mode {entry.mode}")

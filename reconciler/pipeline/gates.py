@@ -14,6 +14,7 @@ from reconciler.core.declare import Declaration, PromoteSpec
 from reconciler.core.plan import Proposed, Wanted
 from reconciler.core.promotion import Upstream, judge_promotion, strictest
 from reconciler.core.provenance import Provenance, judge_run
+from reconciler.core.yamltree import Problem
 from reconciler.errors import PolicyDenied, Reason, ReconcilerError
 from reconciler.model import (
     Action,
@@ -96,8 +97,8 @@ class Gates:
         with gate(Gate.HISTORY):
             if file.rewritten:
                 hint = (
-                    "push the branch back to a history that contains the last tip that was seen; "
-                    "if it was meant: reconciler accept-rewrite"
+                    "push the branch back to a history that contains the last tip that was seen; if it was meant: "
+                    "reconciler accept-rewrite SHA --reason TEXT, with the tip as it is now"
                 )
                 raise PolicyDenied(Reason.BRANCH_REWRITTEN, file.rewritten, hint)
             rebased = self._home.rebased if self._home else None
@@ -132,14 +133,12 @@ class Gates:
         reading = self._file.reading
         assert reading is not None
         with gate(Gate.SCHEMA):
+            if self._file.policy_problems:
+                hint = "mend the policy: it holds every environment; `reconciler validate` shows every problem of it"
+                raise PolicyDenied(Reason.INVALID_DECLARATION, _few(self._file.policy_problems), hint)
             if reading.declaration is None:
-                told = [str(problem) for problem in reading.problems[:_TOLD]]
-                more = len(reading.problems) - len(told)
-                raise PolicyDenied(
-                    Reason.INVALID_DECLARATION,
-                    "; ".join(told) + (f"; and {more} more" if more else ""),
-                    "mend the file; `reconciler validate` shows every problem before a push",
-                )
+                hint = "mend the file; `reconciler validate` shows every problem before a push"
+                raise PolicyDenied(Reason.INVALID_DECLARATION, _few(reading.problems), hint)
         self.passed(Gate.SCHEMA, f"environments/{self._file.path}, sha256 {reading.digest[:12]}")
         return reading.declaration
 
@@ -222,7 +221,7 @@ class Gates:
                 raise PolicyDenied(
                     Reason.REVOKED,
                     f"run {wanted.run_id} ({wanted.sha256[:12]}) is revoked: {revoked.reason}",
-                    f"reconciler rollback {self._file.environment}, or promote another run",
+                    f"promote another run, or go back: reconciler rollback {self._file.environment}",
                 )
         self.passed(Gate.REVOCATION, *_said(rules.pending))
 
@@ -269,12 +268,15 @@ class Gates:
                 self._expect_forward(now)
             frozen = rules.frozen(self._file.environment, now)
         if frozen:
-            opens = f"until {frozen.opens:%Y-%m-%d %H:%M:%S}Z" if frozen.opens else "with no end in sight"
-            message = f"{self._file.environment} is frozen {opens}: {frozen.reason}"
-            hint = "wait: it goes on by itself then; a rollback is not held"
-            raise Held(
-                GateResult(Gate.FREEZE, Verdict.HELD, Reason.FROZEN, message, (frozen.reason,), hint, frozen.opens)
+            if frozen.opens:
+                until, hint = f"until {frozen.opens:%Y-%m-%d %H:%M:%S}Z", "wait: it goes on by itself then"
+            else:
+                until, hint = "with no end in sight", "it takes a change of environments/policy.yaml"
+            message, hint = (
+                f"{self._file.environment} is frozen {until}: {frozen.reason}",
+                f"{hint}; a rollback is not held",
             )
+            raise Held(GateResult(Gate.FREEZE, Verdict.HELD, Reason.FROZEN, message, (), hint, frozen.opens))
         told = f"none of {len(windows)} windows is closed" if windows else "no window names this environment"
         self.passed(Gate.FREEZE, told, *_said(rules.pending))
 
@@ -350,6 +352,12 @@ class Gates:
                 "name one of the operator's sources",
             )
         return sources[name]
+
+
+def _few(problems: tuple[Problem, ...]) -> str:
+    told = [str(problem) for problem in problems[:_TOLD]]
+    more = len(problems) - len(told)
+    return "; ".join(told) + (f"; and {more} more" if more else "")
 
 
 def _said(pending: GateResult | None) -> tuple[str, ...]:

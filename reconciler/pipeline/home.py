@@ -89,7 +89,8 @@ def trouble(home: Home) -> str:
     if live is None:
         return "nothing is live"
     if home.observed.drift:
-        return f"{len(home.observed.drift)} of its paths have drifted"
+        first, *more = home.observed.drift
+        return f"{first.path} is not as it was put there" + (f", and {len(more)} more" if more else "")
     if accepted is None or (accepted.run_id, accepted.sha256) != (live.run_id, live.sha256):
         return "it is not what was let in there"
     return "" if home.reading else "what was let in there is not in this history"

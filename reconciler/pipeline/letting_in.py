@@ -77,6 +77,9 @@ class LettingIn:
         begun = self._begin(judge)
         declaration = begun.declaration if begun else None
         before = declaration.promote if declaration else None
+        home = self._home
+        if home and home.rebased and home.accepted and (begun.digest if begun else None) != home.accepted.declaration:
+            yield Step(home.rebased, begun, from_side=True)  # the rewrite itself: an operator let it follow, not in
         for step in history.steps(begun):
             yield step
             after = step.after.document if step.after else None

@@ -252,3 +252,13 @@ def test_a_removed_revocation_is_not_let_in_by_a_later_change_of_the_policy(site
     site.policy(revoked=[{"run_id": 77, "reason": "another"}])
     held(site.reconcile()["staging"], Reason.REVOKED)
     assert site.current("staging") == 1
+
+
+def test_a_policy_that_can_not_be_read_holds_every_environment_and_tells_where(site: Site) -> None:
+    site.declare("staging", 2)
+    site.git.direct_push(site.engineer, "environments/policy.yaml", "version: 1\nfreze: []\n")
+    status = site.reconcile()["staging"]
+    held(status, Reason.INVALID_DECLARATION)
+    assert "environments/policy.yaml:2:1" in status.message
+    assert status.declared.run_id == 2
+    assert site.current("staging") == 1
