@@ -83,9 +83,17 @@ class State:
 class Judge:
     """Takes the changes of one environment file in order; see the module's text for the rules."""
 
-    def __init__(self, environment: EnvironmentName, newcomer: Policy) -> None:
-        """Begin before the file's first commit: `newcomer` is the policy that lets a new file in."""
+    def __init__(self, environment: EnvironmentName, newcomer: Policy, *, binding: bool = False) -> None:
+        """Begin before the file's first commit.
+
+        Args:
+            environment: Whose file it is.
+            newcomer: Lets a new file in.
+            binding: Whether each field binds as soon as it was let in, so that going back to an earlier state of the
+                file takes something away. An environment's file only says what should be live, as a whole.
+        """
         self._environment = environment
+        self._binding = binding
         self._newcomer = newcomer
         self._clean = State(fields={}, digest=None, policies=(newcomer,), commit=None)
         self._before: Version | None = None
@@ -193,8 +201,10 @@ class Judge:
         return result, approval
 
     def _goes_back(self, step: Step) -> bool:
-        """Whether this step restores the exact content that was last let in."""
-        return step.after is not None and step.after.digest == self._clean.digest
+        """Whether this step restores the exact content that was last let in, and so needs nobody's word."""
+        if step.after is None or step.after.digest != self._clean.digest:
+            return False
+        return not (self._binding and _differing(self._let_in, self._clean.fields))
 
     def _policies(self, step: Step) -> tuple[Policy, ...]:
         """What must be satisfied: the rules in force, the parent's, the floors, and a newcomer's where the place moves.

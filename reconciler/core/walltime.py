@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -17,6 +18,7 @@ _NO_ZONES = frozenset({"localtime", "posixrules", "Factory"})
 """Beside the zones, and not the same on each machine. `right/` counts leap seconds, which no clock here does."""
 _WALL = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:[0-9]{2}(?::[0-9]{2})?)?")
 _FIELDS = re.compile(r"[0-9A-Za-z*,/#-]+(?: +[0-9A-Za-z*,/#-]+){4}")
+_PARTS = ("minute", "hour", "day of month", "month", "day of week")
 _AROUND = timedelta(hours=26)
 """No change of a clock is larger: the widest were of a whole day, where a country moved the date line."""
 _TICK = timedelta(seconds=1)
@@ -57,14 +59,27 @@ def check_cron(text: str) -> None:
     """Look whether this is a schedule.
 
     Raises:
-        ValueError: It is none; says which part.
+        ValueError: It is none; says which parts.
     """
     if len(text) > 100 or not _FIELDS.fullmatch(text):
         raise ValueError("")
+    if _parses(text):
+        return
+    parts = list(zip(_PARTS, text.split(), strict=True))
+    bad = [
+        f"{part} is no {name}"
+        for n, (name, part) in enumerate(parts)
+        if not _parses(" ".join([*"*" * n, part, *"*" * (len(parts) - n - 1)]))
+    ]
+    raise ValueError("; ".join(bad) or "this day never comes")
+
+
+def _parses(text: str) -> bool:
     try:
         CronSim(text, datetime(2026, 1, 1))  # noqa: DTZ001 - only to have it parsed
-    except CronSimError as error:
-        raise ValueError(f"the {str(error).removeprefix('Bad ')} can't be so") from None
+    except CronSimError:
+        return False
+    return True
 
 
 def last_start(cron: str, where: ZoneInfo, at: datetime) -> datetime | None:
@@ -81,7 +96,13 @@ def last_start(cron: str, where: ZoneInfo, at: datetime) -> datetime | None:
     Returns:
         An aware time in UTC; None when the schedule did not fire in decades.
     """
-    here = at.astimezone(UTC).replace(tzinfo=None)
+    return _last_start(cron, where, at.astimezone(UTC).replace(second=0, microsecond=0))
+
+
+@lru_cache(maxsize=4096)
+def _last_start(cron: str, where: ZoneInfo, at: datetime) -> datetime | None:
+    """The same for a whole minute in UTC: schedules know no seconds, and a rare one takes long to look for."""
+    here = at.replace(tzinfo=None)
     offsets = _offsets(here, where)
     best: datetime | None = None
     for local in CronSim(cron, (here + max(offsets)).replace(microsecond=0) + _TICK, reverse=True):

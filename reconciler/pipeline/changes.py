@@ -46,7 +46,7 @@ class History:
         for change in self.changes:
             parent = self.read(change.before)
             if (parent.digest if parent else None) != before and change.parent is not None:
-                yield Step(change.parent, parent, from_side=True)
+                yield Step(change.parent, parent, from_side=True, floors=self.floors(change))
             after = self.read(change.after)
             before = after.digest if after else None
             yield Step(change.commit, after, floors=self.floors(change))

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from reconciler.catalog import Declared as DeclaredFile
 from reconciler.core.approve import Approval
 from reconciler.core.declare import Declaration, PromoteSpec
-from reconciler.core.plan import Proposed, Wanted
+from reconciler.core.plan import Wanted
 from reconciler.core.promotion import Upstream, judge_promotion, strictest
 from reconciler.core.provenance import Provenance, judge_run
 from reconciler.core.yamltree import Problem
@@ -56,6 +56,8 @@ class Gates:
         self._words: dict[Gate, GateResult] = {}
         self.changes: tuple[Change, ...] = ()
         """What changed the file since it was last accepted, oldest first; empty when nothing did."""
+        self.proven_here = False
+        """Whether the declared artifact is the one that was let in here last, and it was live since."""
         self._promotes: tuple[PromoteSpec | None, ...] | None = None
         """What the artifact must be proven by; None while nobody can tell."""
 
@@ -193,20 +195,19 @@ class Gates:
         self.keep(result)
         return approval
 
-    def proposed(self, merge: CommitId) -> Wanted:
-        """The declaration as it would be after a merge; its approval is what the merge will decide.
+    def proposed(self, merge: CommitId) -> None:
+        """The approval of a merge that is only proposed is what the merge will decide; what else waits holds.
 
         Raises:
-            Held: Nobody can tell what is asked.
+            Held: Something that the merge can't settle; or nobody can tell what is asked.
         """
-        reading = self._file.reading
-        assert reading is not None
-        assert reading.declaration is not None
         letting_in = self._letting_in()
         with gate(Gate.APPROVAL):
-            self.keep(letting_in.asked_of(merge))
+            word = letting_in.asked_of(merge)
         self._promotes = letting_in.promotes
-        return Proposed(reading.digest, reading.declaration.run_id, reading.declaration.sha256)
+        if word.verdict is Verdict.HELD:
+            raise Held(word)
+        self.keep(word)
 
     def revocation(self, wanted: Wanted) -> None:
         """Nobody revoked the artifact, or its run.
@@ -225,7 +226,7 @@ class Gates:
                 )
         self.passed(Gate.REVOCATION, *_said(rules.pending))
 
-    def promotion(self, wanted: Wanted, action: Action) -> None:
+    def promotion(self, wanted: Wanted, declaration: Declaration, action: Action) -> None:
         """The artifact is proven in the environments that it must come from.
 
         Raises:
@@ -234,9 +235,8 @@ class Gates:
         if action is Action.ROLLBACK:
             self.passed(Gate.PROMOTION, "a rollback: it was live here before")
             return
-        accepted = self._accepted
-        if accepted and (accepted.run_id, accepted.sha256) == (wanted.run_id, wanted.sha256):
-            self.passed(Gate.PROMOTION, "the same artifact as was let in here before")
+        if self.proven_here:
+            self.passed(Gate.PROMOTION, "the very artifact that was let in, and live, here before")
             return
         if self._promotes is None:
             return  # a plan asks on behind an approval that could not be judged
@@ -245,7 +245,7 @@ class Gates:
             if self._file.upstream_problem:
                 hint = "mend promote.after; `reconciler validate` shows it before a push"
                 raise PolicyDenied(Reason.INVALID_DECLARATION, self._file.upstream_problem, hint)
-            upstreams = [self._upstream(name) for name in rule.after]
+            upstreams = [self._upstream(name, declaration) for name in rule.after]
             result = judge_promotion(wanted, rule, upstreams, self._world.clock.now())
         if result.verdict is Verdict.HELD:
             raise Held(result)
@@ -310,7 +310,7 @@ class Gates:
     def _letting_in(self) -> LettingIn:
         return LettingIn(self._world, self._fleet.rulebook, self._file, self._home, self.changes)
 
-    def _upstream(self, name: EnvironmentName) -> Upstream:
+    def _upstream(self, name: EnvironmentName, declaration: Declaration) -> Upstream:
         """An environment before this one, looked at now."""
         file = self._fleet.catalog.get(name)
         try:
@@ -321,10 +321,19 @@ class Gates:
             return Upstream(name, live.live if live else None, f"it can't be looked at: {error.message}")
         if home is None:
             return Upstream(name, None)
-        wrong = trouble(home)
+        wrong = trouble(home) or self._unlike(home, declaration)
         soak = self._fleet.soaks.see(name, home, healthy=not wrong)
-        self._fleet.soaks.remember((name,))
         return Upstream(name, home.observed.live, wrong, soak)
+
+    def _unlike(self, home: Home, declaration: Declaration) -> str:
+        """Why what is live there proves nothing here, though it is whole."""
+        live, there = home.observed.live, home.reading.declaration if home.reading else None
+        revoked = self._fleet.rulebook.rules().revoked(live.run_id, live.sha256) if live else None
+        if revoked:
+            return f"it is revoked: {revoked.reason}"
+        if there and there.artifact.unpack != declaration.artifact.unpack:
+            return f"there it is unpacked as {there.artifact.unpack}, and here as {declaration.artifact.unpack}"
+        return ""
 
     def _expect_forward(self, now: datetime) -> None:
         """A clock behind what was recorded can't say whether a window is closed.
@@ -332,12 +341,13 @@ class Gates:
         Raises:
             PolicyDenied: `Frozen`.
         """
-        accepted = self._accepted
-        if accepted and accepted.accepted_at > now + _CLOCKS:
+        known = (self._accepted.accepted_at if self._accepted else None, self._fleet.rulebook.let_in_at)
+        last = max((at for at in known if at), default=now)
+        if last > now + _CLOCKS:
             raise PolicyDenied(
                 Reason.FROZEN,
-                f"the clock says {now:%Y-%m-%d %H:%M:%S}Z, but the last declaration was let in at "
-                f"{accepted.accepted_at:%Y-%m-%d %H:%M:%S}Z, so nobody can tell whether a window is closed",
+                f"the clock says {now:%Y-%m-%d %H:%M:%S}Z, but something was let in at {last:%Y-%m-%d %H:%M:%S}Z, "
+                "so nobody can tell whether a window is closed",
                 "set the clock of this machine right",
             )
 

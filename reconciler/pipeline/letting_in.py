@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -73,22 +73,29 @@ class LettingIn:
         return Judge(self._file.environment, self._world.newcomer)
 
     def _steps(self, judge: Judge, history: History) -> Iterator[Step]:
-        """The changes in order; keeps on the way which promotion rule stood before the artifact was declared."""
+        """The changes in order; keeps on the way which promotion rules stood before the artifact was declared.
+
+        As for approvals, that is the rule of the parent and the one that was let in last: a push that drops the rule
+        does not count, and a change that brings it back in another form is judged by what it replaces.
+        """
         begun = self._begin(judge)
         declaration = begun.declaration if begun else None
-        before = declaration.promote if declaration else None
+        before: tuple[PromoteSpec | None, ...] = (declaration.promote if declaration else None,)
         home = self._home
         if home and home.rebased and home.accepted and (begun.digest if begun else None) != home.accepted.declaration:
-            yield Step(home.rebased, begun, from_side=True)  # the rewrite itself: an operator let it follow, not in
+            rewrite = Change(home.rebased, None, None, None)
+            floors = self._rulebook.floors_at(self._file.environment, rewrite)
+            yield Step(home.rebased, begun, from_side=True, floors=floors)  # an operator let it follow, not in
         for step in history.steps(begun):
+            let_in = _promote(judge.clean.fields)
             yield step
             after = step.after.document if step.after else None
             if isinstance(after, Declaration):
                 if declaration is None or after.artifact != declaration.artifact:
-                    before = declaration.promote if declaration else None
+                    before = (declaration.promote if declaration else None, let_in)
                 declaration = after
         tip = self._file.reading.declaration if self._file.reading else None
-        self.promotes = (before, tip.promote if tip else None)
+        self.promotes = (*before, tip.promote if tip else None)
 
     def _begin(self, judge: Judge) -> Reading | None:
         """Begin at what was accepted, at the operator's baseline, or (None) at the very start."""
@@ -130,6 +137,12 @@ class LettingIn:
             approvers=(),
             accepted_at=self._world.clock.now(),
         )
+
+
+def _promote(fields: Mapping[str, object]) -> PromoteSpec | None:
+    """The promotion rule among a declaration's fields."""
+    after, soak = fields.get("promote.after"), fields.get("promote.soak")
+    return PromoteSpec.model_validate({"after": after, "soak": soak}) if after and soak else None
 
 
 def _pending(policies: tuple[Policy, ...]) -> GateResult:

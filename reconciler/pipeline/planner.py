@@ -112,7 +112,7 @@ class Planner:
         self._ask(lambda: gates.suspension(declaration, self._hand))
         with gate(Gate.TARGET):
             self.place = place = move_home(self._world, self._file, self.home, declaration)
-        self.action = self._decide(wanted, place)
+        self.action = self._decide(wanted, place, declaration)
         if self.action is Action.NONE:
             return
         self._ask(lambda: self._not_failed_before(gates, wanted))
@@ -120,7 +120,8 @@ class Planner:
             gates.judged_before()
             return
         self.origin = self._ask(lambda: gates.provenance(declaration))
-        self._ask(lambda: gates.promotion(wanted, self.action))
+        gates.proven_here = self._is_proven_here(wanted, declaration)
+        self._ask(lambda: gates.promotion(wanted, declaration, self.action))
         self._ask(lambda: gates.freeze(self.action))
 
     def plan(self) -> Planned:
@@ -159,24 +160,36 @@ class Planner:
         retained = self.place.observed.retained if self.place else ()
         return any((release.run_id, release.sha256) == (run_id, sha256) for release in retained)
 
-    def _decide(self, wanted: Wanted, place: Home) -> Action:
+    def _decide(self, wanted: Wanted, place: Home, declaration: Declaration) -> Action:
         action = decide(wanted, place.observed, self.was_live)
+        if place.observed.live and not self._unpacked_alike(declaration):
+            return Action.DEPLOY  # other files than those that are live, though of the same bytes
         if action is Action.NONE and place.rebased:
             return Action.ACCEPT  # so that the record on the target names a commit of the history that was accepted
         return action
 
+    def _unpacked_alike(self, declaration: Declaration) -> bool:
+        before = self.home.reading.declaration if self.home and self.home.reading else None
+        return before is None or before.artifact.unpack == declaration.artifact.unpack
+
+    def _is_proven_here(self, wanted: Wanted, declaration: Declaration) -> bool:
+        """Whether it is what was let in here last, and not only that: its switch came about, too."""
+        accepted = self.home.accepted if self.home else None
+        same = accepted is not None and (accepted.run_id, accepted.sha256) == (wanted.run_id, wanted.sha256)
+        return same and self._unpacked_alike(declaration) and self.was_live(wanted.run_id, wanted.sha256)
+
     def _let_in(self, gates: Gates, declaration: Declaration) -> Wanted:
-        if self._merge is not None:
-            return gates.proposed(self._merge)
         try:
-            self.approval = gates.approval()
+            if self._merge is None:
+                self.approval = gates.approval()
+                return self.approval
+            gates.proposed(self._merge)
         except Held as held:
             if not self._thorough:
                 raise
             self._keep(held)
-            assert self._file.reading is not None
-            return Proposed(self._file.reading.digest, declaration.run_id, declaration.sha256)
-        return self.approval
+        assert self._file.reading is not None
+        return Proposed(self._file.reading.digest, declaration.run_id, declaration.sha256)
 
     def _ask(self, question: Callable[[], _Answer]) -> _Answer | None:
         """One gate; a plan goes on behind one that holds."""

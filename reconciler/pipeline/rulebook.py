@@ -10,9 +10,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from reconciler.catalog import Catalog
 from reconciler.core.approve import Judge
+from reconciler.core.asked import pending
 from reconciler.core.declare import FOLDER, POLICY
 from reconciler.core.folder import is_regular, policy_entry
 from reconciler.core.policy import Policy
@@ -83,6 +85,8 @@ class Rulebook:
         self._rules: Rules | None = None
         self._looked: CommitId | None = None
         """The tip up to which every change of the policy was judged."""
+        self._tried: CommitId | None = None
+        """The tip that the rules are of, also where not every change up to it could be judged."""
         self._until = 0.0
 
     def rules(self) -> Rules:
@@ -93,6 +97,11 @@ class Rulebook:
         """
         with self._lock:
             return self._current()
+
+    @property
+    def let_in_at(self) -> datetime | None:
+        """When the policy in force was let in, by this machine's clock then; None when none ever was."""
+        return self._accepted.accepted_at if self._accepted and self._accepted.commit else None
 
     def floors_at(self, environment: EnvironmentName, change: Change) -> tuple[Policy, ...]:
         """What was asked of one change: by the operator, and by the policy before it, as it stood and was let in.
@@ -106,15 +115,36 @@ class Rulebook:
         floors = (*self._world.floors, *(floor for document in documents for floor in document.approval))
         return tuple(dict.fromkeys(floor.spec for floor in floors if floor.covers(environment)))
 
+    def asked_of_policy(self, merge: CommitId) -> GateResult:
+        """What a merge that is only proposed must bring to change the policy; or what no merge can settle.
+
+        Raises:
+            ReconcilerError: As `rules` does.
+        """
+        with self._lock:
+            start, asked = self._begin(self._tip()), tuple[Policy, ...]()
+            changes = self._world.repository.changes(POLICY, start.accepted.commit or None, self._tip())
+            judge = Judge(_NAME, self._world.newcomer, binding=True)
+            judge.begin_at(start.accepted, start.reading)
+            history = History(self._world, POLICY, changes, self._read, lambda _: self._bars())
+            for step in history.steps(start.reading):
+                if step.commit == merge:
+                    asked = judge.asked_of(step)
+                    judge.suppose(step)
+                else:
+                    judge.take(step, history.evidence(step) if judge.asks_for(step) else None)
+        word = judge.word(self._catalog.policy)
+        return word if word.verdict is Verdict.HELD else pending(asked)
+
     # --- what counts now --------------------------------------------------------------------------
 
     def _current(self) -> Rules:
         if self._catalog.rewritten:
             return self._unjudged()
         now, tip, rules = self._world.clock.monotonic(), self._tip(), self._rules
-        if rules is None or tip != self._looked or (rules.pending and now >= self._until):
+        if rules is None or tip != self._tried or (rules.pending and now >= self._until):
             self._rules = rules = self._judged(tip)
-            self._until = now + PATIENCE
+            self._tried, self._until = tip, now + PATIENCE
         self._save()
         return rules
 
@@ -164,7 +194,7 @@ class Rulebook:
     # --- the judgement ----------------------------------------------------------------------------
 
     def _judge(self, start: _Start, changes: tuple[Change, ...]) -> _Judged:
-        judge = Judge(_NAME, self._world.newcomer)
+        judge = Judge(_NAME, self._world.newcomer, binding=True)
         judge.begin_at(start.accepted, start.reading)
         history = History(self._world, POLICY, changes, self._read, lambda _: self._bars())
         entries = dict(_entries(start.reading))
@@ -234,7 +264,10 @@ class Rulebook:
         if not below and not self._whole:
             start = self._beginning(self._tip())
             changes = self._world.repository.changes(POLICY, start.accepted.commit or None, self._tip())
-            self._states, self._whole = self._judge(start, changes).states, True
+            judged = self._judge(start, changes).states
+            known = {state.commit for state in judged}
+            self._states = (*judged, *(state for state in self._states if state.commit not in known))
+            self._whole = True
             below = self._below(change)
         later = {state.commit for state in self._states if self._reaches(change.commit, state.commit)}
         beside = [state for state in self._states if state not in below and state.commit not in later]

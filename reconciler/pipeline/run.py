@@ -76,6 +76,7 @@ class Pass:
         self._approval: Approval | None = None
         self._plan: Plan | None = None
         self._declaration: Declaration | None = None
+        self._planner: Planner | None = None
         self._holding: Held | None = None
         self.closed_unfinished = False
         """Whether every open intent has its outcome by now."""
@@ -86,19 +87,20 @@ class Pass:
         Raises:
             ReconcilerError: `StoreUnavailable` only: what can't be recorded is not done.
         """
-        planner = Planner(self._world, self._fleet, self._file, self._hand)
+        self._planner = planner = Planner(self._world, self._fleet, self._file, self._hand)
         try:
             planner.find()
             self._home = planner.home
+            self._see()
             self._close_unfinished()
             planner.judge()
             self._take(planner)
             return self._drive(planner)
         except Held as held:
             self._take(planner)
+            if planner.home is None:
+                self._fleet.soaks.lost_sight(self._file.environment)
             return self._hold(held)
-        finally:
-            self._see()
 
     def _take(self, planner: Planner) -> None:
         self._gates, self._approval, self._plan = planner.gates, planner.approval, planner.planned()
@@ -120,12 +122,8 @@ class Pass:
         return self._install(action, home, gates, declaration, approval, lambda: gates.provenance(declaration))
 
     def _see(self) -> None:
-        """What was seen in the end counts for those that promote from here."""
-        if self._file.environment not in self._fleet.catalog.soaks:
-            return
-        if self._home is None:
-            self._fleet.soaks.lost_sight(self._file.environment)
-        else:
+        """What was just seen counts for those that promote from here."""
+        if self._home is not None and self._file.environment in self._fleet.catalog.soaks:
             self._fleet.soaks.see(self._file.environment, self._home, healthy=not trouble(self._home))
 
     def _install(
@@ -168,7 +166,8 @@ class Pass:
         if action in INSTALLS and not self._holding:
             # Getting the bytes may have taken long; what happened to the rules and upstream meanwhile counts.
             gates.revocation(approval)
-            gates.promotion(approval, action)
+            assert self._declaration is not None
+            gates.promotion(approval, self._declaration, action)
             gates.freeze(action)
         with gate(Gate.TARGET):
             token = self._fence.above(home.observed.fence)
@@ -180,6 +179,7 @@ class Pass:
         except Held as held:
             return self._failed(intent, home, gates, held)
         self._home = home = replace(home, observed=observed, accepted=observed.accepted)
+        self._see()
         gates.passed(Gate.TARGET, f"{observed.live.id if observed.live else 'nothing'} at {home.path}, token {token}")
         done = replace(self._ended(intent, Outcome.SUCCEEDED), gates=gates.results())
         status = self._settled(home, gates, approval)
@@ -252,15 +252,24 @@ class Pass:
             return  # first the file was removed, then what was live, with its record: it is meant to be gone
         gates = Gates(self._world, self._fleet, self._file, home)
         gates.judged_before()
-        if action is Action.DEPLOY:
-            try:
-                gates.revocation(approval)  # what is live stays; what is not live any more is not brought back
-            except Held:
-                return
+        if action is Action.DEPLOY and not self._may_be_brought_back(gates, approval):
+            return
         try:
             self._install(action, home, gates, declaration, approval, lambda: gates.provenance(declaration))
         except Held:
             return  # the drift stays in the status; what holds the tip is the news
+
+    def _may_be_brought_back(self, gates: Gates, approval: Approval) -> bool:
+        """Whether what was let in, and is not live, was live before: a switch that failed is no drift.
+
+        Not what is revoked: what is live stays, and what is not live any more is not brought back.
+        """
+        try:
+            gates.revocation(approval)
+        except Held:
+            return False
+        assert self._planner is not None
+        return self._planner.was_live(approval.run_id, approval.sha256)
 
     def _close_unfinished(self) -> None:
         """Give intents of a process that ended in between their one outcome: what is there now."""

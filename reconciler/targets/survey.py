@@ -183,7 +183,8 @@ def _link(target: Folder, place: Place, names: set[ReleaseId]) -> Link | None:
     release = ReleaseId.parse(name) if parent == f"{place}/{RELEASES}" else None
     known = release if release in names else None
     sound = known is not None and to == f"{RELEASES}/{known}"
-    since = datetime.fromtimestamp(found.st_mtime, UTC)
+    # A rename, or a change of its times, keeps st_mtime; nobody can set st_ctime.
+    since = datetime.fromtimestamp(max(found.st_mtime, found.st_ctime), UTC)
     return Link(f"a link to {printable(to)}", known, sound, is_link=True, since=since)
 
 

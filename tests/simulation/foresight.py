@@ -65,8 +65,6 @@ def compare(planned: Planned, done: Act, accepted: set[Accepted], *, merged: boo
         merged: The plan was of a merge, which was done since with everybody's approval.
     """
     held, plan = first_held(planned), planned.plan
-    if merged and done.held and done.held.gate is Gate.APPROVAL:
-        return  # a plan of a merge does not say yet what still waits for an approval beside it
     effects = [one for one in done.attempts if one.outcome is not Outcome.REFUSED]
     if held is None:
         assert plan, "nothing holds, and nothing is planned"

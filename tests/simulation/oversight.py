@@ -98,10 +98,9 @@ class Oversight:
 
     def _waits(self, environment: str, tip: CommitId) -> bool:
         """Whether any declaration on the way names somewhere to promote from: whose rule it is, is hard to tell."""
-        found = (
-            self.world.git.meanings.get(node.files.get(f"{environment}.yaml", b""))
-            for node in self.world.git.chain(tip)
-        )
+        git, base = self.world.git, self.base.get(EnvironmentName(environment))
+        nodes = (*git.chain(tip), *([git.nodes[base.commit]] if base else []))
+        found = (git.meanings.get(node.files.get(f"{environment}.yaml", b"")) for node in nodes)
         return any(file.after for file in found if file)
 
     def _policy(self, data: bytes | None) -> Policy | None:

@@ -29,7 +29,7 @@ soaking             Soaking            held     done      done    done    done  
 suspended           Suspended          held     held      held    held    held  held
 forge down          ForgeUnavailable   held     held      done    held    held  held
 policy unreadable   InvalidDeclaration held     held      mended  held    held  held
-clock behind        Frozen             held     done      done    done    held  done
+clock behind        Frozen             held     done      done    done    held  held
 """
 
 

@@ -79,8 +79,9 @@ def test_a_tightening_that_was_pushed_and_taken_back_is_gone(world: FakeWorld, p
     assert process.verdict() == SYNCED
 
 
+@pytest.mark.parametrize("back", [False, True], ids=["to what waits", "to what was let in before both"])
 def test_a_revocation_that_was_let_in_survives_a_push_while_something_else_in_the_policy_waits(
-    world: FakeWorld, process: Process
+    world: FakeWorld, process: Process, back: bool
 ) -> None:
     """A push alters the freezes; then people revoke run 2; then a push takes that back."""
     later = (Window(YEAR, 2 * YEAR),)
@@ -88,8 +89,9 @@ def test_a_revocation_that_was_let_in_survives_a_push_while_something_else_in_th
     world.merge({PATH: Policy(freeze=later, runs=(2,))})
     world.merge({"prod.yaml": world.file("prod", 2)})
     assert process.verdict() == REVOKED
-    world.push({PATH: Policy(freeze=later)})
+    world.push({PATH: None if back else Policy(freeze=later)})
     assert process.verdict() == REVOKED
+    assert world.boot().verdict() == REVOKED
     assert world.runs_live("prod") == 1
 
 
