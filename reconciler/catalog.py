@@ -6,7 +6,7 @@ It leaves the reading of one file to `core.declare` and every verdict to the gat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from reconciler.bounds import Bounds
@@ -109,6 +109,20 @@ class Catalog:
             view.upstream_problems.get(environment, ""),
             view.policy.problems,
         )
+
+    def in_order(self, names: Iterable[EnvironmentName]) -> Iterator[tuple[EnvironmentName, ...]]:
+        """Environments in groups, each behind those that it promotes from; the members of a circle come last."""
+        left = dict.fromkeys(names)
+        while left:
+            group = tuple(name for name in left if not self._upstreams(name) & left.keys()) or tuple(left)
+            yield group
+            for name in group:
+                del left[name]
+
+    def _upstreams(self, name: EnvironmentName) -> frozenset[EnvironmentName]:
+        reading = self.get(name).reading
+        promote = reading.declaration.promote if reading and reading.declaration else None
+        return frozenset(EnvironmentName(upstream) for upstream in promote.after) if promote else frozenset()
 
     def refresh(self, tip: CommitId) -> frozenset[EnvironmentName]:
         """Move to `tip`, already fetched, and return the environments whose declaration changed.

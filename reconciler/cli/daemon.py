@@ -131,7 +131,7 @@ def _named(system: System, environments: Sequence[str]) -> list[EnvironmentName]
 
 
 def _pass(system: System, names: Sequence[EnvironmentName]) -> list[Status]:
-    """One pass for each, several at once; in the order of the names."""
+    """One pass for each, several at once, but none before those that it promotes from; in the order of the names."""
     import traceback
     from concurrent.futures import ThreadPoolExecutor
 
@@ -144,8 +144,11 @@ def _pass(system: System, names: Sequence[EnvironmentName]) -> list[Status]:
                 note(f"  {line}")
 
     runner = system.runner(report)
+    done: dict[EnvironmentName, Status] = {}
     with ThreadPoolExecutor(system.settings.workers) as pool:
-        return [result.status for result in pool.map(runner.run, names)]
+        for group in system.catalog.in_order(names):
+            done |= {name: result.status for name, result in zip(group, pool.map(runner.run, group), strict=True)}
+    return [done[name] for name in names]
 
 
 @contextlib.contextmanager

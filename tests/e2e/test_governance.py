@@ -262,3 +262,18 @@ def test_a_policy_that_can_not_be_read_holds_every_environment_and_tells_where(s
     assert "environments/policy.yaml:2:1" in status.message
     assert status.declared.run_id == 2
     assert site.current("staging") == 1
+
+
+def test_one_command_brings_a_whole_line_of_environments_up_in_order(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.publish(1)
+    site.merge(
+        {
+            "environments/a.yaml": site.declaration("a", 1, promote={"after": ["b"]}),
+            "environments/b.yaml": site.declaration("b", 1, promote={"after": ["c"]}),
+            "environments/c.yaml": site.declaration("c", 1),
+        }
+    )
+    done = site.cli("reconcile")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [site.current(name) for name in "abc"] == [1, 1, 1]
