@@ -10,10 +10,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 
 from reconciler.core import durations
 from reconciler.core.contents import Changes
 from reconciler.core.plan import INSTALLS, Plan
+from reconciler.core.rules import Frozen
 from reconciler.core.strictjson import canonical
 from reconciler.model import Action, CommitId, Declared, EnvironmentName, Gate, GateResult, Release, Verdict
 
@@ -22,7 +24,7 @@ VERSION = 1
 PINS = frozenset({"artifact.run_id", "artifact.sha256"})
 """The two lines that a promotion changes; shown as such, and not among the settings."""
 ABSENT = "-"
-"""A setting that a declaration does not have."""
+"""How a field or an entry that is not there is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,9 @@ class Setting:
     """One field of a declaration that the merge changes, beside the two lines of a promotion."""
 
     path: str
-    before: str
-    after: str
+    before: object
+    """As the file has it: text, number, truth, or a list or mapping of those. None: it is not there."""
+    after: object
     loosens: bool = False
     """Whether it lowers a bar: less is asked of later changes, or of what comes here."""
 
@@ -65,6 +68,16 @@ class Files:
     """Why they can't be told."""
 
 
+class WayBack(Enum):
+    """Whether what is live now may be deployed again, once something else is."""
+
+    OPEN = "open"
+    CLOSED_HERE = "closed here"
+    """The same merge revokes it."""
+    CLOSED_BEFORE = "closed before"
+    """It was revoked already."""
+
+
 @dataclass(frozen=True, slots=True)
 class EnvironmentPlan:
     """What the merge would do to one environment."""
@@ -88,6 +101,7 @@ class EnvironmentPlan:
     settings: tuple[Setting, ...] = ()
     commits: Commits | None = None
     files: Files | None = None
+    way_back: WayBack = WayBack.OPEN
 
     @property
     def digest(self) -> str | None:
@@ -118,6 +132,10 @@ class Brief:
     digest: str | None
     action: Action | None
     held: tuple[GateResult, ...]
+    frozen: Frozen | None = None
+    """The freeze that is closed now by the rules after the merge; it holds the next promotion."""
+    was_frozen: bool = False
+    """Whether one is closed now by the rules before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +148,8 @@ class PolicyChange:
     problems: tuple[str, ...]
     """Why it could not be read after the merge: then every environment holds."""
     settings: tuple[Setting, ...]
+    approval: GateResult | None = None
+    """What is asked of the people who let it in, or what keeps it from being let in; None: nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +168,14 @@ class ChangePlan:
     policy: PolicyChange | None = None
     problems: tuple[str, ...] = ()
     """Files that look like declarations and can't be."""
+    rewritten: str = ""
+    """Why the branch may not be followed after the merge, so that everything holds; empty when it may."""
 
     @property
     def refused(self) -> bool:
         """Whether a gate would hold something of it after the merge."""
         held = (*(one.held for one in self.environments), *(one.held for one in self.concerned))
-        return any(held) or bool(self.policy and self.policy.problems)
+        return any(held) or bool(self.rewritten) or bool(self.policy and self.policy.problems)
 
     @property
     def digest(self) -> str:
@@ -178,7 +200,7 @@ def altered(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[
     before = {**before, **{path: _mapping(before, path) for path in whole if path not in before}}
     after = {**after, **{path: _mapping(after, path) for path in whole if path not in after}}
     return tuple(
-        Setting(path, shown(before.get(path)), shown(after.get(path)), loosens(path, before, after))
+        Setting(path, before.get(path), after.get(path), loosens(path, before, after))
         for path in paths
         if before.get(path) != after.get(path)
     )
@@ -189,8 +211,8 @@ def entries_altered(before: Mapping[str, object], after: Mapping[str, object]) -
     found: list[Setting] = []
     for path in sorted({*before, *after}):
         old, new = _entries(before.get(path)), _entries(after.get(path))
-        found += [Setting(path, shown(entry), ABSENT, loosens=True) for entry in old if entry not in new]
-        found += [Setting(path, ABSENT, shown(entry)) for entry in new if entry not in old]
+        found += [Setting(path, entry, None, loosens=True) for entry in old if entry not in new]
+        found += [Setting(path, None, entry) for entry in new if entry not in old]
     return tuple(found)
 
 
@@ -199,7 +221,8 @@ def _entries(value: object) -> tuple[object, ...]:
 
 
 def _mapping(leaves: Mapping[str, object], path: str) -> dict[str, object]:
-    return {p.removeprefix(f"{path}."): value for p, value in leaves.items() if p.startswith(f"{path}.")}
+    inner = {p.removeprefix(f"{path}."): value for p, value in leaves.items() if p.startswith(f"{path}.")}
+    return {name: value for name, value in inner.items() if value is not None}
 
 
 def shown(value: object) -> str:
@@ -251,7 +274,7 @@ def act(one: EnvironmentPlan) -> str:
     if one.removed:
         return "file removed"
     if one.plan is None:
-        return "not known" if one.live_unknown else "nothing"
+        return "not known" if one.live_unknown else "held" if one.held else "nothing"
     return _ACTS[one.plan.action] if one.live or one.plan.action is not Action.DEPLOY else "first deployment"
 
 
@@ -276,10 +299,11 @@ def on_merge(one: EnvironmentPlan) -> str:
     effect = _effect(one, one.plan)
     if not one.held or one.plan.action is Action.NONE:
         return effect
-    gates = ", ".join(word.gate.value for word in one.held)
+    *others, last = (word.gate.value for word in one.held)
+    gates = f"the gates {', '.join(others)} and {last} pass" if others else f"the gate {last} passes"
     until = earliest(one)
     when = f", at the earliest at {until:%Y-%m-%d %H:%M:%SZ}" if until else ""
-    return f"nothing changes until {gates} {'lets' if len(one.held) == 1 else 'let'} it{when}; then it {effect}"
+    return f"nothing changes until {gates}{when}; then it {effect}"
 
 
 def _effect(one: EnvironmentPlan, plan: Plan) -> str:
@@ -316,10 +340,19 @@ def undo(one: EnvironmentPlan) -> str:
     if one.plan is None or one.plan.action is Action.NONE:
         return ""
     if one.plan.action in INSTALLS and one.plan.before:
-        return f"reconciler rollback {one.environment} --to {one.plan.before.run_id}"
+        return _back_to(one, one.plan.before)
     if one.plan.action in INSTALLS:
         return "revert the merge; what it installed stays until somebody removes it"
     return "revert the merge"
+
+
+def _back_to(one: EnvironmentPlan, before: Release) -> str:
+    match one.way_back:
+        case WayBack.CLOSED_HERE:
+            return f"revert the merge, which also lifts the revocation of run {before.run_id}"
+        case WayBack.CLOSED_BEFORE:
+            return f"promote another run; run {before.run_id}, which is live now, is revoked"
+    return f"reconciler rollback {one.environment} --to {before.run_id}"
 
 
 def earliest(one: EnvironmentPlan) -> datetime | None:

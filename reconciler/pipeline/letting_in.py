@@ -8,9 +8,10 @@ from datetime import datetime
 
 from reconciler.catalog import Declared as DeclaredFile
 from reconciler.core.approve import Approval, Judge
-from reconciler.core.declare import ApprovalSpec, Declaration, PromoteSpec, Reading
+from reconciler.core.asked import pending
+from reconciler.core.declare import Declaration, PromoteSpec, Reading
 from reconciler.core.policy import Policy, Step
-from reconciler.model import Accepted, Change, CommitId, Gate, GateResult, Verdict
+from reconciler.model import Accepted, Change, CommitId, GateResult, Verdict
 from reconciler.pipeline.changes import History
 from reconciler.pipeline.home import Home, reading_at, reading_of
 from reconciler.pipeline.rulebook import Rulebook
@@ -64,10 +65,10 @@ class LettingIn:
                 judge.suppose(step)
             else:
                 judge.take(step, history.evidence(step) if judge.asks_for(step) else None)
-        pending, reading = _pending(asked), self._file.reading
+        waits, reading = pending(asked), self._file.reading
         assert reading is not None
         word = judge.word(reading)
-        return replace(word, evidence=(*word.evidence, *pending.evidence)) if word.verdict is Verdict.HELD else pending
+        return replace(word, evidence=(*word.evidence, *waits.evidence)) if word.verdict is Verdict.HELD else waits
 
     def _judge(self) -> Judge:
         return Judge(self._file.environment, self._world.newcomer)
@@ -143,19 +144,3 @@ def _promote(fields: Mapping[str, object]) -> PromoteSpec | None:
     """The promotion rule among a declaration's fields."""
     after, soak = fields.get("promote.after"), fields.get("promote.soak")
     return PromoteSpec.model_validate({"after": after, "soak": soak}) if after and soak else None
-
-
-def _pending(policies: tuple[Policy, ...]) -> GateResult:
-    """What a merge must bring, in words."""
-    asked = [policy for policy in policies if policy != "none"]
-    if not asked:
-        return GateResult(Gate.APPROVAL, Verdict.PASSED, message="nobody is asked", evidence=("nobody is asked",))
-    words = tuple(_in_words(policy) for policy in asked)
-    return GateResult(Gate.APPROVAL, Verdict.PENDING, message="; and ".join(words), evidence=words)
-
-
-def _in_words(policy: ApprovalSpec) -> str:
-    people = "person" if policy.required == 1 else "people"
-    who = f"of {', '.join(policy.from_)}" if policy.from_ else "who may write to the repository"
-    hand = "an author may be among them" if policy.allow_self else "no author among them"
-    return f"{policy.required} {people} {who}, {hand}"

@@ -13,11 +13,13 @@ from reconciler.core.plandoc import (
     ChangePlan,
     EnvironmentPlan,
     PolicyChange,
+    WayBack,
     altered,
     earliest,
     entries_altered,
     on_failure,
     on_merge,
+    shown,
     undo,
 )
 from reconciler.errors import Reason
@@ -79,14 +81,20 @@ SOAK = "promote: {after: [dev, staging], soak: 1h}"
 )  # fmt: skip
 def test_settings_that_differ_and_which_of_them_lower_a_bar(before: str, after: str, told: list[str]) -> None:
     found = altered(leaves(before), leaves(after, run=2))
-    assert [f"{s.path}: {s.before} → {s.after}{' !' if s.loosens else ''}" for s in found] == told
+    assert [f"{s.path}: {shown(s.before)} → {shown(s.after)}{' !' if s.loosens else ''}" for s in found] == told
+
+
+def test_values_are_kept_as_the_file_has_them_and_none_where_there_is_none() -> None:
+    (soak_gone, *_), (nobody,) = altered(leaves(SOAK), leaves()), altered(leaves(), leaves("approval: none"))
+    assert (soak_gone.before, soak_gone.after) == (("dev", "staging"), None)
+    assert (nobody.before, nobody.after) == ({"required": 1, "allow_self": False}, "none")
 
 
 def test_an_entry_that_leaves_the_policy_lowers_a_bar_and_one_that_comes_does_not() -> None:
     before, after = {"revoked": ({"run_id": 1},), "freeze": ()}, {"revoked": ({"run_id": 2},), "freeze": ()}
     gone, come = entries_altered(before, after)
-    assert (gone.before, gone.after, gone.loosens) == ("{run_id: 1}", "-", True)
-    assert (come.before, come.after, come.loosens) == ("-", "{run_id: 2}", False)
+    assert (gone.before, gone.after, gone.loosens) == ({"run_id": 1}, None, True)
+    assert (come.before, come.after, come.loosens) == (None, {"run_id": 2}, False)
 
 
 def planned(action: Action, before: Release | None = LIVE, *held: GateResult) -> EnvironmentPlan:
@@ -116,17 +124,26 @@ def hold(gate: Gate, minutes: int | None) -> GateResult:
             planned(Action.ROLLBACK), "switches current from 101-111111111111 back to 102-222222222222",
             "live stays 101-111111111111", "reconciler rollback prod --to 101", id="roll back",
         ),
+        pytest.param(
+            replace(planned(Action.ROLLBACK), way_back=WayBack.CLOSED_HERE), "switches current", "live stays",
+            "revert the merge, which also lifts the revocation of run 101", id="revoked by the same merge",
+        ),
+        pytest.param(
+            replace(planned(Action.DEPLOY), way_back=WayBack.CLOSED_BEFORE), "installs", "live stays",
+            "promote another run; run 101, which is live now, is revoked", id="revoked before",
+        ),
         pytest.param(planned(Action.REPAIR), "installs 102-222222222222 anew", "live stays", "revert", id="repair"),
         pytest.param(planned(Action.ACCEPT), "keeps 102-222222222222 live", "", "revert the merge", id="settings"),
         pytest.param(planned(Action.NONE), "changes nothing", "", "", id="nothing"),
         pytest.param(
             planned(Action.DEPLOY, LIVE, hold(Gate.FREEZE, 5)),
-            "nothing changes until freeze lets it, at the earliest at 2026-03-01 12:05:00Z; then it installs",
+            "nothing changes until the gate freeze passes, at the earliest at 2026-03-01 12:05:00Z; then it installs",
             "live stays", "reconciler rollback", id="held, and until when",
         ),
         pytest.param(
             planned(Action.DEPLOY, LIVE, hold(Gate.PROMOTION, 5), hold(Gate.FREEZE, None)),
-            "nothing changes until promotion, freeze let it; then it installs", "live stays", "reconciler", id="held",
+            "nothing changes until the gates promotion and freeze pass; then it installs",
+            "live stays", "reconciler", id="held",
         ),
         pytest.param(
             replace(planned(Action.NONE), plan=None, removed=True), "nothing is torn down: 101-111111111111 stays live",
@@ -169,3 +186,4 @@ def test_the_digest_is_over_what_is_done_and_not_over_when_or_what_gates_say() -
     ]
     assert len({one.digest for one in (plan, *others)}) == len(others) + 1
     assert (later.refused, plan.refused) == (True, False)
+    assert replace(plan, rewritten="gone").refused

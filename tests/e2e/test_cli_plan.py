@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import html
 import json
+import os
+import pty
+import re
 import shutil
+import subprocess
+import sys
+import termios
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from reconciler.model import EnvironmentName
 from tests.archives import zip_of
 from tests.cliworld import CliWorld
 from tests.factories import sha256
-from tests.site import files_of, snapshot
+from tests.site import files_of, policy_text, snapshot
 
 NEXT = zip_of(
     {**files_of(102), "bin/migrate": b"#!/bin/sh\n", "lib/1.txt": None, "lib/0.txt": b"much longer than before"},
@@ -134,16 +143,18 @@ def test_settings_that_lower_a_bar_are_flagged(stage: Stage) -> None:
     stage("reconcile")
     stage.propose({"environments/prod.yaml": stage.site.declaration("prod", 101, approval={"required": 1})})
     one = only(stage.plan())
-    assert one["settings"] == [{"path": "approval.required", "before": "2", "after": "1", "loosens": True}]
+    assert one["settings"] == [{"path": "approval.required", "before": 2, "after": 1, "loosens": True}]
     assert (one["action"], one["files"]) == ("accept", None)
-    assert "lowers a bar" in stage.said()
+    text = stage.said()
+    assert "! lowers a bar in prod\n" in text
+    assert "    !   approval.required   2 → 1\n" in text
 
 
 def test_a_gate_that_would_hold_says_so_and_the_exit_code_tells_a_script(stage: Stage) -> None:
     stage.bump(run=999)
     one = only(stage.plan())
     assert one["held"] == ["provenance"]
-    assert one["onMerge"].startswith("nothing changes until provenance lets it")
+    assert one["onMerge"].startswith("nothing changes until the gate provenance passes; then it")
     repo = str(stage.site.git.work)
     assert stage("plan", "--repo", repo, "--exit-code").exit_code == 3
     assert stage("plan", "--repo", repo).exit_code == 0
@@ -191,8 +202,193 @@ def test_a_policy_change_is_shown_and_concerns_the_others_briefly(stage: Stage) 
     assert plan["environments"] == []
     assert [one["name"] for one in plan["concerned"]] == ["prod", "staging"]
     (entry,) = plan["policy"]["settings"]
-    assert (entry["path"], entry["before"], entry["loosens"]) == ("freeze", "-", False)
-    assert "Christmas" in stage.said()
+    assert (entry["path"], entry["before"], entry["loosens"]) == ("freeze", None, False)
+    assert entry["after"] == {
+        "reason": "Christmas", "environments": ["*"], "time_zone": "UTC", "from": "2020-01-01", "to": "2090-01-01",
+    }  # fmt: skip
+    assert "+   freeze   Christmas: from 2020-01-01 to 2090-01-01 (UTC), for all environments\n" in stage.said()
+
+
+def frozen(*names: str) -> dict[str, object]:
+    return {"reason": "Christmas", "from": "2020-01-01", "to": "2090-01-01", "environments": list(names)}
+
+
+def test_a_freeze_that_a_merge_brings_is_told_of_every_environment_that_it_closes(stage: Stage) -> None:
+    stage.propose({"environments/policy.yaml": policy_text(freeze=[frozen("prod")])})
+    prod, staging = stage.plan()["concerned"]
+    assert (prod["frozen"], prod["frozenBefore"]) == ({"reason": "Christmas", "opens": "2090-01-01T00:00:00Z"}, False)
+    assert (staging["frozen"], staging["held"]) == (None, [])
+    for form in ("text", "markdown"):
+        words = plain(stage.said("-o", form))
+        assert re.search(r"prod\W+(none )?frozen from the merge on until 2090-01-01 00:00:00Z: Christmas", words)
+        assert re.search(r"staging\W+(none )?nothing in the way", words)
+
+
+def test_a_freeze_that_stays_or_goes_is_not_told_as_one_that_comes(stage: Stage) -> None:
+    stage.site.configure(new_environments={"required": 1})
+    stage.site.policy(freeze=[frozen("prod", "staging")])
+    assert stage("reconcile").exit_code == 0
+    stage.propose({"environments/policy.yaml": policy_text(freeze=[frozen("prod")])})
+    text = plain(stage.said())
+    assert "prod none frozen until 2090-01-01 00:00:00Z: Christmas" in text
+    assert "staging none no longer frozen, once the change is let in" in text
+
+
+def test_a_change_of_the_policy_says_who_may_let_it_in_and_no_gate_reproaches_it(stage: Stage) -> None:
+    stage.site.configure(new_environments={"required": 1})
+    stage.site.policy(approval=[{"required": 2}])
+    stage.propose(
+        {
+            "environments/policy.yaml": policy_text(approval=[{"required": 3}]),
+            "environments/staging.yaml": stage.site.declaration("staging", 102),
+        }
+    )
+    plan = stage.plan()
+    asked = plan["policy"]["approval"]
+    assert asked["verdict"] == "pending"
+    assert asked["message"].startswith("2 people who may write to the repository")  # by the policy before it
+    assert "; and 1 person who may" in asked["message"]  # by the operator
+    (said,) = {gate["evidence"][-1] for gate in only(plan)["gates"] if gate["gate"] in ("revocation", "freeze")}
+    assert said.startswith(f"the change of policy.yaml waits for approval, by {asked['message']}; until then")
+    assert "came to the branch without an approval" not in json.dumps(plan)
+    for form in ("text", "markdown"):
+        assert re.search(rf"Who may approve (it|the policy)\W+{asked['message']}", plain(stage.said("-o", form)))
+
+
+def test_what_was_pushed_into_the_policy_before_is_not_hidden_by_the_change_that_waits(stage: Stage) -> None:
+    stage.site.configure(new_environments={"required": 1})
+    stage.site.git.direct_push(
+        stage.site.engineer, "environments/policy.yaml", policy_text(revoked=[{"run_id": 7, "reason": "smuggled"}])
+    )
+    smuggled = stage.site.git.tip[:12]
+    rules = {"revoked": [{"run_id": 7, "reason": "smuggled"}, {"run_id": 8, "reason": "bad"}]}
+    stage.propose(
+        {
+            "environments/policy.yaml": policy_text(**rules),
+            "environments/staging.yaml": stage.site.declaration("staging", 102),
+        }
+    )
+    plan = stage.plan()
+    assert plan["policy"]["approval"]["verdict"] == "held"
+    reproach = f"commit {smuggled} came to the branch without an approval"
+    assert reproach in plan["policy"]["approval"]["message"]
+    (revocation,) = [gate for gate in only(plan)["gates"] if gate["gate"] == "revocation"]
+    assert reproach in revocation["evidence"][-1]
+    assert reproach in plain(stage.said("-o", "markdown"))
+
+
+def test_a_merge_that_revokes_what_is_live_is_undone_by_a_revert(stage: Stage) -> None:
+    revoked = [{"sha256": sha256(stage.site.artifact(101)), "reason": "it loses orders"}]
+    stage.propose(
+        {
+            "environments/policy.yaml": policy_text(revoked=revoked),
+            "environments/staging.yaml": stage.site.declaration("staging", 102),
+        }
+    )
+    assert only(stage.plan())["undo"] == "revert the merge, which also lifts the revocation of run 101"
+    assert f"+   revoked   {revoked[0]['sha256'][:12]}: it loses orders\n" in stage.said()
+    stage.site.policy(revoked=revoked)
+    stage.site.git.git("branch", "--delete", "--force", "proposal")
+    stage.bump()
+    assert only(stage.plan())["undo"] == "promote another run; run 101, which is live now, is revoked"
+
+
+def test_while_the_branch_is_rewritten_the_plan_says_first_that_everything_holds(stage: Stage) -> None:
+    seen = stage.site.git.switch("main").tip
+    stage.site.git.rewrite(stage.site.engineer)
+    stage.bump()
+    plan = stage.plan()
+    assert f"does not descend from {seen}" in plan["rewritten"]
+    (history, *_) = only(plan)["gates"]
+    assert (history["verdict"], history["reason"]) == ("held", "BranchRewritten")
+    assert stage("reconcile").exit_code == 3
+    assert stage.site.store().statuses()[EnvironmentName("staging")].message == history["message"]
+    assert stage.said().startswith("The branch was rewritten, so every environment holds: the tip ")
+    assert "The branch was rewritten, so every environment holds" in plain(stage.said("-o", "markdown"))
+    tip = stage.site.git.switch("main").tip
+    assert stage("accept-rewrite", tip, "--reason", "meant").exit_code == 0
+    assert stage.plan("--head", "proposal")["rewritten"] is None
+
+
+def test_a_merge_that_brings_the_lost_history_back_is_followed(stage: Stage) -> None:
+    git = stage.site.git.switch("main")
+    before, lost = git.rev("HEAD^1"), git.tip
+    git.branch("kept")
+    git.force_push(before)
+    assert stage.plan("--head", "main", "--base", before)["rewritten"] is None
+    assert lost in stage.plan("--head", before)["rewritten"]
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        pytest.param("held", "changes 1 environment; it is held after the merge", id="the only one"),
+        pytest.param("policy", "changes the common policy and no environment's own file (", id="the policy alone"),
+    ],
+)
+def test_the_answer_is_a_sentence(stage: Stage, change: str, verdict: str) -> None:
+    if change == "held":
+        stage.bump(run=999)
+    else:
+        stage.propose({"environments/policy.yaml": policy_text(freeze=[frozen("x")])})
+    assert verdict in stage.said().splitlines()[0]
+
+
+def test_gates_that_were_not_asked_are_named_together_and_the_heading_says_what_holds(stage: Stage) -> None:
+    stage.bump("qa", path="/etc/shop")
+    text = stage.said()
+    assert "qa: held by target: TargetNotAllowed; nothing is live\n" in text
+    assert "not reached   history, schema, approval, revocation" in text
+    assert text.count("not reached") == 1
+
+
+def test_two_runs_of_one_commit_are_said_to_be_so(stage: Stage) -> None:
+    stage.bump()
+    commit = only(stage.plan())["commits"]["after"][:12]
+    assert f"Commits: both built from {commit}\n" in stage.said()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_terminal_of_any_width_shows_every_word_of_a_change_of_the_policy(stage: Stage, width: int) -> None:
+    reason = "the shop must not change while everybody is away and nobody can be called, whatever happens"
+    stage.site.policy(freeze=[{**frozen("prod"), "reason": reason}])
+    stage.site.declare("prod", 103)  # not live yet, so that what is declared now is told, too
+    gone = {"sha256": sha256(b"x"), "reason": reason}
+    stage.propose(
+        {
+            "environments/policy.yaml": policy_text(revoked=[gone]),
+            "environments/prod.yaml": stage.site.declaration("prod", 102),
+        }
+    )
+    shown = on_terminal(stage, width)
+    assert max(map(len, shown.splitlines())) <= width
+    assert f"-   freeze    {reason[:30]}" in shown
+    assert f"+   revoked   {sha256(b'x')[:12]}: {reason[:20]}" in shown
+    assert plain(shown).count(reason) >= 2
+    assert re.search(r"^  Digest +[0-9a-f]{64}$", shown, re.MULTILINE)
+
+
+def on_terminal(stage: Stage, width: int) -> str:
+    """What the real program prints to a terminal of so many columns."""
+    here, there = pty.openpty()
+    termios.tcsetwinsize(there, (50, width))
+    argv = [sys.executable, "-m", "reconciler", "-c", str(stage.site.settings_file), "plan"]
+    argv += ["--repo", str(stage.site.git.work), "--head", "proposal"]
+    environment = {**os.environ, "NO_COLOR": "1", "TERM": "xterm"}
+    environment.pop("COLUMNS", None)
+    with subprocess.Popen(argv, stdin=there, stdout=there, stderr=there, env=environment):
+        os.close(there)
+        shown = b""
+        with contextlib.suppress(OSError):  # Linux ends a terminal that nobody holds with EIO
+            while piece := os.read(here, 65_536):
+                shown += piece
+    os.close(here)
+    return shown.decode().replace("\r\n", "\n")
+
+
+def plain(text: str) -> str:
+    """The words alone: on one line, signs that were spelled out for a forge read back."""
+    return " ".join(html.unescape(text).replace("\u200b", "").split())
 
 
 def test_a_branch_that_is_behind_is_merged_in_mind_and_one_in_conflict_is_not(stage: Stage) -> None:
@@ -244,6 +440,7 @@ def test_what_is_no_commit_is_a_usage_error(stage: Stage, revision: str) -> None
 def test_a_folder_without_a_clone_is_a_usage_error(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> None:
     result = stage("plan", "--repo", str(tmp_path_factory.mktemp("empty")))
     assert (result.exit_code, "--repo" in result.stderr) == (2, True)
+    assert " is in no git repository\nhint: go into your clone" in result.stderr
 
 
 def test_a_base_of_one_s_own_and_a_worktree(stage: Stage, tmp_path: Path) -> None:
@@ -261,7 +458,7 @@ def test_the_keys_of_a_plan_are_a_contract(stage: Stage) -> None:
     assert (plan["apiVersion"], plan["kind"]) == ("reconciler/v1", "Plan")
     assert set(plan) == {
         "apiVersion", "kind", "base", "head", "branch", "asOf", "digest", "refused", "policy", "problems",
-        "environments", "concerned", "concernedNotShown",
+        "environments", "concerned", "concernedNotShown", "rewritten",
     }  # fmt: skip
     assert set(only(plan)) == {
         "name", "file", "removed", "action", "digest", "live", "liveUnknown", "drift", "target", "declaredBefore",

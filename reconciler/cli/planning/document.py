@@ -19,6 +19,7 @@ def document(plan: ChangePlan) -> Document:
             "asOf": time(plan.as_of),
             "digest": plan.digest,
             "refused": plan.refused,
+            "rewritten": plan.rewritten or None,
             "policy": _policy(plan.policy),
             "problems": list(plan.problems),
             "environments": [_environment(one) for one in plan.environments],
@@ -61,6 +62,8 @@ def _brief(one: Brief) -> Document:
         "digest": one.digest,
         "held": [word.gate.value for word in one.held],
         "gates": [gate(word) for word in one.held],
+        "frozen": {"reason": one.frozen.reason, "opens": time(one.frozen.opens)} if one.frozen else None,
+        "frozenBefore": one.was_frozen,
     }
 
 
@@ -72,6 +75,7 @@ def _policy(change: PolicyChange | None) -> Document | None:
         "after": change.after,
         "problems": list(change.problems),
         "settings": [_setting(item) for item in change.settings],
+        "approval": gate(change.approval) if change.approval else None,
     }
 
 

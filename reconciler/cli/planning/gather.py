@@ -15,12 +15,11 @@ from reconciler import wiring
 from reconciler.catalog import Catalog
 from reconciler.catalog import Declared as DeclaredFile
 from reconciler.cli.exits import ExitCode, Stop
+from reconciler.cli.planning.common import CommonRules
 from reconciler.cli.planning.evidence import Before, Evidence, Listings
-from reconciler.core import strict
 from reconciler.core.declare import FOLDER, Declaration, Reading
-from reconciler.core.plan import INSTALLS
-from reconciler.core.plandoc import Brief, ChangePlan, EnvironmentPlan, PolicyChange, altered, entries_altered
-from reconciler.core.rules import PolicyReading
+from reconciler.core.plan import INSTALLS, Proposed
+from reconciler.core.plandoc import Brief, ChangePlan, EnvironmentPlan, altered
 from reconciler.errors import Reason
 from reconciler.model import CommitId, Declared, EnvironmentName, Gate, GateResult, Verdict
 from reconciler.pipeline import Fleet, Planned, Planner, World
@@ -48,8 +47,8 @@ class Clone:
         """
         found = _git(folder, "rev-parse", "--path-format=absolute", "--git-common-dir")
         if found is None:
-            hint = "go into a clone of the repository, or name one with --repo DIR"
-            raise Stop(ExitCode.USAGE, f"{folder} is not in a git repository", hint)
+            hint = "go into your clone of the repository with the declarations, or name it with --repo DIR"
+            raise Stop(ExitCode.USAGE, f"{folder.absolute()} is in no git repository", hint)
         return cls(folder, Path(found))
 
     def commit(self, revision: str) -> CommitId:
@@ -89,14 +88,23 @@ def gather(system: wiring.System, clone: Clone, base: str | None, head: str) -> 
         ReconcilerError: The repository can't be read, or the two don't merge.
     """
     world, branch = system.world, system.settings.repository.branch
+    seen = world.store.tip()  # before the remote is asked: a daemon may go on meanwhile
     tip = world.repository.head()
     if tip is None:
         raise Stop(ExitCode.FAILED, f"there is no branch {branch!r} at the repository", "check repository.branch")
     world.repository.fetch(tip)
     onto, what = clone.commit(base) if base else tip, clone.commit(head)
     merge = world.repository.proposal(onto, what, clone.git_dir)
+    system.catalog.rewritten = _rewritten(world, seen, onto, merge)
     gathering = Gathering(world, system.fleet, system.settings.state / "plan", onto, merge)
     return gathering.plan(what, branch)
+
+
+def _rewritten(world: World, seen: CommitId | None, onto: CommitId, merge: CommitId) -> str:
+    """Why a pass would not follow the branch after the merge, as the tracker would find; empty when it would."""
+    if seen is None or world.repository.is_ancestor(seen, merge):
+        return ""
+    return f"the tip {onto[:12]} does not descend from {seen}, the last tip that was seen"
 
 
 class Gathering:
@@ -122,8 +130,10 @@ class Gathering:
         """All of it."""
         before = Catalog(self._world.repository, self._world.bounds)
         before.refresh(self._base)
+        before.rewritten = self._catalog.rewritten
         self._catalog.refresh(self._base)
         touched = self._catalog.refresh(self._merge)
+        rules = CommonRules(self._world, self._fleet, before, self._merge)
         own = [name for name in sorted(touched) if self._differs(name)]
         others = [name for name in sorted(touched) if name not in set(own)]
         return ChangePlan(
@@ -131,11 +141,12 @@ class Gathering:
             head=head,
             branch=branch,
             as_of=self._world.clock.now(),
-            environments=tuple(self._environment(name, before.get(name).reading) for name in own),
-            concerned=tuple(self._brief(name) for name in others[:CONCERNED]),
+            environments=tuple(self._environment(name, before.get(name).reading, rules) for name in own),
+            concerned=tuple(self._brief(name, rules) for name in others[:CONCERNED]),
             more=len(others[CONCERNED:]),
-            policy=_policy(before.policy, self._catalog.policy),
+            policy=rules.change,
             problems=tuple(str(problem) for problem in self._catalog.misnamed if problem not in before.misnamed),
+            rewritten=self._catalog.rewritten,
         )
 
     def _differs(self, name: EnvironmentName) -> bool:
@@ -147,32 +158,42 @@ class Gathering:
         hand, merge = self._world.store.hand(name), self._merge if self._merge != self._base else None
         return Planner(self._world, self._fleet, self._catalog.get(name), hand, merge).plan()
 
-    def _brief(self, name: EnvironmentName) -> Brief:
-        planned = self._planned(name)
-        held = tuple(word for word in planned.gates if word.verdict is Verdict.HELD)
+    def _brief(self, name: EnvironmentName, rules: CommonRules) -> Brief:
+        planned, now = self._planned(name), self._world.clock.now()
+        held = tuple(rules.told(word) for word in planned.gates if word.verdict is Verdict.HELD)
         plan = planned.plan
-        return Brief(name, plan.digest if plan else None, plan.action if plan else None, held)
+        return Brief(
+            environment=name,
+            digest=plan.digest if plan else None,
+            action=plan.action if plan else None,
+            held=held,
+            frozen=rules.after.frozen(name, now) if rules.after else None,
+            was_frozen=bool(rules.before and rules.before.frozen(name, now)),
+        )
 
-    def _environment(self, name: EnvironmentName, before: Reading | None) -> EnvironmentPlan:
+    def _environment(self, name: EnvironmentName, before: Reading | None, rules: CommonRules) -> EnvironmentPlan:
         planned, file = self._planned(name), self._catalog.get(name)
         away = _out_of_sight(planned)
         if away is not None:
             planned = self._from_afar(planned, file)
         old, new = before.declaration if before else None, file.reading.declaration if file.reading else None
         home, plan = planned.home, planned.plan
+        gates = tuple(rules.told(word) for word in planned.gates)
+        live = plan.before if plan else home.observed.live if home else None
         one = EnvironmentPlan(
             environment=name,
             file=f"{FOLDER}/{file.path}",
             was=_declared(self._base, old),
             wanted=_declared(self._merge, new),
-            live=plan.before if plan else home.observed.live if home else None,
+            live=live,
             live_unknown=away or "",
             plan=plan,
-            gates=tuple(_explained(word) for word in planned.gates) if plan else planned.gates,
+            gates=tuple(_explained(word) for word in gates) if plan else gates,
             removed=file.reading is None,
             drifted=len(home.observed.drift) if home else 0,
             target=plan.target if plan else home.path if home else "",
             settings=altered(old.leaves(), new.leaves()) if old and new else (),
+            way_back=rules.way_back(live),
         )
         if new is None or (plan is None and away is None) or (plan and plan.action not in INSTALLS):
             return one
@@ -202,8 +223,9 @@ class Gathering:
         try:
             gates.history()
             declaration = gates.schema()
-            wanted = gates.proposed(self._merge)
-            gates.revocation(wanted)
+            gates.proposed(self._merge)
+            assert file.reading is not None
+            gates.revocation(Proposed(file.reading.digest, declaration.run_id, declaration.sha256))
             origin = gates.provenance(declaration)
         except Held as held:
             gates.keep(held.result)
@@ -226,20 +248,3 @@ def _out_of_sight(planned: Planned) -> str | None:
 
 def _declared(commit: CommitId, declaration: Declaration | None) -> Declared | None:
     return Declared(commit, declaration.run_id, declaration.sha256) if declaration else None
-
-
-def _policy(before: PolicyReading, after: PolicyReading) -> PolicyChange | None:
-    if before.digest == after.digest:
-        return None
-    problems = tuple(str(problem) for problem in after.problems)
-    settings = entries_altered(_entries(before), _entries(after)) if after.document else ()
-    return PolicyChange(before.digest, after.digest, problems, settings)
-
-
-def _entries(reading: PolicyReading) -> dict[str, object]:
-    """What a policy lists, by the list."""
-    policy = reading.document
-    if policy is None:
-        return {}
-    lists = {"approval": policy.approval, "freeze": policy.freeze, "revoked": policy.revoked}
-    return {name: tuple(strict.leaves(entry) for entry in entries) for name, entries in lists.items()}

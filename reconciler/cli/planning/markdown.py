@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from reconciler.cli.planning import words
 from reconciler.cli.render import ARROW, escape, moment, short
 from reconciler.core import plandoc
-from reconciler.core.plandoc import ChangePlan, Commits, EnvironmentPlan, Files, Setting
+from reconciler.core.plandoc import ChangePlan, Commits, EnvironmentPlan, Files, PolicyChange, Setting
 from reconciler.model import GateResult, Verdict
 
 LIMIT = 60_000
@@ -100,12 +100,9 @@ def _cut(text: str) -> str:
 
 
 def _warnings(plan: ChangePlan) -> list[str]:
-    told = [f"> ⚠️ {prose(problem)}" for problem in (*plan.problems, *(plan.policy.problems if plan.policy else ()))]
-    loosened = [one.environment for one in plan.environments if any(item.loosens for item in one.settings)]
-    if loosened:
-        told.append(f"> ⚠️ Lowers a bar in {_named(loosened)}")
-    if plan.policy and any(item.loosens for item in plan.policy.settings):
-        told.append("> ⚠️ Takes entries out of the common policy")
+    told = [f"> ⛔ {prose(words.rewritten(plan))}. {prose(words.REWRITTEN_HINT)}"] if plan.rewritten else []
+    told += [f"> ⚠️ {prose(problem)}" for problem in (*plan.problems, *(plan.policy.problems if plan.policy else ()))]
+    told += [f"> ⚠️ {text[0].upper()}{prose(text[1:])}" for text in words.warnings(plan)]
     if not told:
         return []
     kept = _bounded(told, _WARNINGS)
@@ -132,12 +129,11 @@ def _runs(one: EnvironmentPlan) -> str:
 
 def _concerned(plan: ChangePlan) -> list[str]:
     told: list[str] = []
-    if plan.policy and plan.policy.settings:
-        told += ["", "**Common policy**", "", *_settings(plan.policy.settings)]
+    if plan.policy:
+        told += _policy(plan.policy)
     if plan.concerned:
         lines = [
-            f"- {'⛔ ' if one.held else ''}**{one.environment}**: "
-            + (prose(", ".join(f"{word.gate}: {word.reason}" for word in one.held)) or "nothing in the way")
+            f"- {'⛔ ' if one.held else ''}**{one.environment}**: " + prose(words.in_the_way(one))
             for one in plan.concerned
         ]
         kept = _bounded(lines, _SUMMARY)
@@ -145,6 +141,17 @@ def _concerned(plan: ChangePlan) -> list[str]:
         if left := words.more(len(lines) + plan.more, len(kept)):
             told.append(f"- {left}")
     return told
+
+
+def _policy(change: PolicyChange) -> list[str]:
+    rows = [(code(mark), path, prose(text)) for mark, path, text in words.entries(change.settings)]
+    told = _titled("Common policy", _table(("", "list", "entry"), rows[: words.SHOWN], len(rows)) if rows else [])
+    word = change.approval
+    if word is None:
+        return told
+    if word.verdict is Verdict.HELD:
+        return [*told, *_titled("Approval of the policy", _table(("", "gate", "", "why"), [_gate(word)]))]
+    return [*told, "", f"- **Who may approve the policy** {prose(word.message)}"]
 
 
 def _details(one: EnvironmentPlan) -> str:
@@ -156,7 +163,7 @@ def _details(one: EnvironmentPlan) -> str:
         *_titled("Settings", _settings(one.settings) if one.settings else []),
         *_commits(one.commits),
         *_files(one.files),
-        *_titled("Gates", _table(("", "gate", "", "why"), [_gate(word) for word in one.gates])),
+        *_titled("Gates", _gates(one.gates)),
         "",
         "</details>",
     ]
@@ -181,6 +188,14 @@ def _facts(one: EnvironmentPlan) -> list[str]:
     return rows
 
 
+def _gates(gates: Sequence[GateResult]) -> list[str]:
+    told, silent = words.asked(gates)
+    rows = [_gate(words.without_repeats(word)) for word in told]
+    if silent:
+        rows.append((_MARKS[Verdict.NOT_REACHED], "", Verdict.NOT_REACHED.value, prose(silent)))
+    return _table(("", "gate", "", "why"), rows)
+
+
 def _gate(word: GateResult) -> tuple[str, ...]:
     said = [f"{word.reason}: {word.message}"] if word.verdict is Verdict.HELD else [word.message]
     said += [text for text in word.evidence[:5] if text not in said]
@@ -194,7 +209,12 @@ def _gate(word: GateResult) -> tuple[str, ...]:
 
 def _settings(settings: Sequence[Setting]) -> list[str]:
     rows = [
-        (code(item.path), code(item.before), code(item.after), "⚠️ **lowers a bar**" if item.loosens else "")
+        (
+            code(item.path),
+            code(plandoc.shown(item.before)),
+            code(plandoc.shown(item.after)),
+            "⚠️ **lowers a bar**" if item.loosens else "",
+        )
         for item in settings[: words.SHOWN]
     ]
     table = _table(("field", "before", "after", ""), rows, total=len(settings))
@@ -204,12 +224,11 @@ def _settings(settings: Sequence[Setting]) -> list[str]:
 def _commits(commits: Commits | None) -> list[str]:
     if commits is None or not (commits.before or commits.after):
         return []
-    built = f"{short(commits.before)}..{short(commits.after)}" if commits.before else short(commits.after)
     told = [f"- {code(short(item.id))} {prose(item.subject)}" for item in commits.subjects]
     lines = _bounded(told, _SUMMARY)
     if commits.more or len(lines) < len(told):
         lines.append("- and more")
-    return ["", f"**Commits** {code(built)}", *(["", *lines] if lines else [])]
+    return ["", f"**Commits** {prose(words.commits(commits))}", *(["", *lines] if lines else [])]
 
 
 def _files(files: Files | None) -> list[str]:
@@ -240,10 +259,6 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[str]], total: int = 0)
 
 def _titled(title: str, lines: list[str]) -> list[str]:
     return ["", f"**{title}**", "", *lines] if lines else []
-
-
-def _named(names: Sequence[str]) -> str:
-    return ", ".join(f"**{name}**" for name in names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
 
 
 def _between(lines: Sequence[str], line: str) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from reconciler.cli.planning import words
 from reconciler.cli.render import ARROW, Cell, Page, moment, short
 from reconciler.cli.story import gate_rows
-from reconciler.core.plandoc import ChangePlan, Commits, EnvironmentPlan, Files, Setting
+from reconciler.core import plandoc
+from reconciler.core.plandoc import ChangePlan, Commits, EnvironmentPlan, Files, PolicyChange, Setting
 from reconciler.model import GateResult, Verdict
 
 Row = tuple[Cell | str, ...]
@@ -16,13 +17,18 @@ _STYLES = {"+": "good", "-": "bad", "!": "warn"}
 def show(plan: ChangePlan) -> None:
     """Print it: the answer, then one environment after the other."""
     page = Page()
+    if told := words.rewritten(plan):
+        page.line(Cell(told, "bad"))
+        page.line(f"{ARROW} {words.REWRITTEN_HINT}", indent=2)
+        page.line()
     page.line(Cell(f"Merging {short(plan.head)} into {plan.branch} {words.verdict(plan)}", "head"))
     page.line(Cell(f"onto {plan.base}, as of {moment(plan.as_of)}", "dim"))
+    for warning in words.warnings(plan):
+        page.line(Cell("! ", "warn"), Cell(warning, "bad"))
     if plan.problems:
         _section(page, "Files that can't be declarations", [(problem,) for problem in plan.problems[: words.SHOWN]])
     if plan.policy:
-        _section(page, "The policy can't be read", [(problem,) for problem in plan.policy.problems])
-        _section(page, "Policy", _settings(plan.policy.settings))
+        _policy(page, plan.policy)
     for one in plan.environments:
         page.line()
         _environment(page, one)
@@ -31,13 +37,27 @@ def show(plan: ChangePlan) -> None:
     page.line(Cell("Plan ", "dim"), plan.digest)
 
 
+def _policy(page: Page, change: PolicyChange) -> None:
+    _section(page, "The policy can't be read", [(problem,) for problem in change.problems])
+    told = list(words.entries(change.settings))
+    rows: list[Row] = [(Cell(mark, _STYLES[mark]), path, text) for mark, path, text in told[: words.SHOWN]]
+    if left := words.more(len(told), words.SHOWN):
+        rows.append(("", "", left))
+    _section(page, "Policy", rows)
+    word = change.approval
+    if word is None:
+        return
+    page.line()
+    page.grid(_gate(word) if word.verdict is Verdict.HELD else [(Cell("Who may approve it", "dim"), word.message)], 4)
+
+
 def _environment(page: Page, one: EnvironmentPlan) -> None:
     page.line(Cell(f"{one.environment}: {words.title(one)}", "head"))
     rows: list[Row] = []
     if one.live_unknown:
         rows.append((Cell("Live", "dim"), f"{words.NOT_KNOWN}: {one.live_unknown}"))
     if declared := words.declared_before(one):
-        rows.append((Cell("Declared now", "dim"), f"run {declared}"))
+        rows.append((Cell("Declared", "dim"), f"now run {declared}, which is not what is live"))
     if one.drifted:
         rows.append((Cell("Drift", "dim"), f"{one.drifted} paths of what is live are not as they were put there"))
     rows += [(Cell(title, "dim"), text) for title, text in words.how_it_fails(one)]
@@ -47,7 +67,9 @@ def _environment(page: Page, one: EnvironmentPlan) -> None:
     _section(page, "Settings", _settings(one.settings))
     _commits(page, one.commits)
     _files(page, one.files)
-    _section(page, "Gates", [row for word in one.gates for row in _gate(word)])
+    gates, silent = words.asked(one.gates)
+    rows = [row for word in gates for row in _gate(words.without_repeats(word))]
+    _section(page, "Gates", [*rows, *([("", "", Cell("not reached", "dim"), Cell(silent, "dim"))] if silent else [])])
 
 
 def _gate(word: GateResult) -> list[Row]:
@@ -61,22 +83,25 @@ def _gate(word: GateResult) -> list[Row]:
 
 def _settings(settings: tuple[Setting, ...]) -> list[Row]:
     rows: list[Row] = [
-        (item.path, f"{item.before} {ARROW} {item.after}", Cell("lowers a bar" if item.loosens else "", "bad"))
+        (
+            Cell("!" if item.loosens else "", "bad"),
+            item.path,
+            f"{plandoc.shown(item.before)} {ARROW} {plandoc.shown(item.after)}",
+        )
         for item in settings[: words.SHOWN]
     ]
     if left := words.more(len(settings), words.SHOWN):
-        rows.append(("", left, ""))
+        rows.append(("", "", left))
     return rows
 
 
 def _commits(page: Page, commits: Commits | None) -> None:
     if commits is None or not (commits.before or commits.after):
         return
-    built = f"{short(commits.before)}..{short(commits.after)}" if commits.before else short(commits.after)
     rows: list[Row] = [(short(item.id), item.subject) for item in commits.subjects]
     if commits.more:
         rows.append(("", "and more"))
-    _section(page, f"Commits {built}", rows, empty=True)
+    _section(page, f"Commits: {words.commits(commits)}", rows, empty=True)
 
 
 def _files(page: Page, files: Files | None) -> None:
@@ -96,7 +121,7 @@ def _concerned(page: Page, plan: ChangePlan) -> None:
         (
             one.environment,
             one.action.value if one.action else "-",
-            ", ".join(f"{word.gate}: {word.reason}" for word in one.held) or "nothing in the way",
+            words.in_the_way(one),
         )
         for one in plan.concerned
     ]

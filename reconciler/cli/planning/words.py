@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from reconciler.cli.render import ARROW, counted, moment, short
 from reconciler.core import plandoc
 from reconciler.core.contents import Changes, FileChange, FileFact
-from reconciler.core.plandoc import ChangePlan, EnvironmentPlan
-from reconciler.model import Declared, Release, Verdict
+from reconciler.core.plandoc import Brief, ChangePlan, Commits, EnvironmentPlan, Setting
+from reconciler.model import Declared, Gate, GateResult, Release, Verdict
 
 SHOWN = 50
 """Files, settings or environments that are listed; behind them only their number is told."""
 NOT_KNOWN = "not known from here"
+_NAMED = 5
+"""Environments that a warning names; the rest is counted."""
 
 _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 _UNITS = ("B", "KiB", "MiB", "GiB")
@@ -25,12 +28,38 @@ def verdict(plan: ChangePlan) -> str:
     count = len(plan.environments)
     what = counted(count, "environment") if count else "no environment"
     if plan.policy:
-        what += " and the common policy" if count else ", but the common policy"
+        what = f"{what} and the common policy" if count else "the common policy and no environment's own file"
     concerned = len(plan.concerned) + plan.more
     if concerned:
         what += f" ({counted(concerned, 'further one is', 'further ones are')} concerned)"
     held = sum(bool(one.held) for one in plan.environments) + sum(bool(one.held) for one in plan.concerned)
-    return f"changes {what}" + (f"; {counted(held, 'of them is', 'of them are')} held after the merge" if held else "")
+    return f"changes {what}" + (f"; {_part(held, count + concerned)} held after the merge" if held else "")
+
+
+def _part(number: int, total: int) -> str:
+    if number == total:
+        return "it is" if total == 1 else "all of them are"
+    return counted(number, "of them is", "of them are")
+
+
+def warnings(plan: ChangePlan) -> tuple[str, ...]:
+    """What nobody may overlook: bars that are lowered, and where."""
+    told = []
+    names = [one.environment for one in plan.environments if any(item.loosens for item in one.settings)]
+    if names:
+        more_of_them = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+        told.append(f"lowers a bar in {', '.join(names[:_NAMED])}{more_of_them}")
+    if plan.policy and any(item.loosens for item in plan.policy.settings):
+        told.append("takes entries out of the common policy")
+    return tuple(told)
+
+
+def rewritten(plan: ChangePlan) -> str:
+    """That nothing happens at all, because nobody may follow the branch; empty when it may be followed."""
+    return f"The branch was rewritten, so every environment holds: {plan.rewritten}" if plan.rewritten else ""
+
+
+REWRITTEN_HINT = "push the branch back to a history that contains that tip; if it was meant: reconciler accept-rewrite"
 
 
 def run_of(one: Release | Declared | None) -> str:
@@ -49,6 +78,10 @@ def runs(one: EnvironmentPlan) -> tuple[str, str]:
 def title(one: EnvironmentPlan) -> str:
     """What is done, with which runs."""
     before, after = runs(one)
+    if one.plan is None and one.held and not (one.removed or one.live_unknown):
+        word = one.held[0]
+        then = f"run {before} stays live" if one.live else "nothing is live"
+        return f"held by {word.gate}: {word.reason}; {then}"
     if one.wanted is None:
         return plandoc.act(one) + (f", run {before} stays live" if one.live else "")
     if same_artifact(one) or not (one.live or one.live_unknown):
@@ -84,6 +117,67 @@ def gates_in_brief(one: EnvironmentPlan) -> str:
     if any(word.verdict is Verdict.PENDING for word in one.gates):
         return "waits for approval"
     return "nothing in the way"
+
+
+def in_the_way(one: Brief) -> str:
+    """What stands in the way of an environment whose file stays, now or at its next promotion."""
+    told = [f"{word.gate}: {word.reason}" for word in one.held]
+    if one.frozen and all(word.gate is not Gate.FREEZE for word in one.held):
+        since = "" if one.was_frozen else "from the merge on "
+        until = f"until {moment(one.frozen.opens)}" if one.frozen.opens else "with no end in sight"
+        told.append(f"frozen {since}{until}: {one.frozen.reason}")
+    elif one.was_frozen and not one.frozen:
+        told.append("no longer frozen, once the change is let in")
+    return ", ".join(told) or "nothing in the way"
+
+
+def without_repeats(word: GateResult) -> GateResult:
+    """A gate's word without the evidence that its message says already."""
+    return replace(word, evidence=tuple(text for text in word.evidence if text not in word.message))
+
+
+def asked(gates: Sequence[GateResult]) -> tuple[tuple[GateResult, ...], str]:
+    """The gates that have something to say, in order, and the names of those that were not asked."""
+    silent = [word for word in gates if word.verdict is Verdict.NOT_REACHED and not word.message]
+    return tuple(word for word in gates if word not in silent), ", ".join(word.gate.value for word in silent)
+
+
+def entries(settings: Sequence[Setting]) -> Iterator[tuple[str, str, str]]:
+    """Mark, list and text of the entries that leave a policy and come to it."""
+    for item in settings:
+        for mark, value in (("-", item.before), ("+", item.after)):
+            if value is not None:
+                yield mark, item.path, _entry(value)
+
+
+def _entry(value: object) -> str:
+    match value:
+        case {"sha256": str(sha256), "reason": reason}:
+            return f"{short(sha256)}: {reason}"
+        case {"run_id": run, "reason": reason}:
+            return f"run {run}: {reason}"
+        case {"from": begin, "to": end, "time_zone": zone, "environments": names, "reason": reason}:
+            return f"{reason}: from {begin} to {end} ({zone}), {_covered(names)}"
+        case {"cron": cron, "duration": duration, "time_zone": zone, "environments": names, "reason": reason}:
+            return f"{reason}: {cron} for {duration} ({zone}), {_covered(names)}"
+        case {"environments": names, **rest}:
+            return f"{', '.join(f'{key} {plandoc.shown(item)}' for key, item in rest.items())}, {_covered(names)}"
+    return plandoc.shown(value)
+
+
+def _covered(names: object) -> str:
+    return "for all environments" if names == ("*",) else f"for {', '.join(map(plandoc.shown, _items(names)))}"
+
+
+def _items(names: object) -> Sequence[object]:
+    return names if isinstance(names, tuple | list) else (names,)
+
+
+def commits(built: Commits) -> str:
+    """What the two runs were built from."""
+    if built.before and built.before == built.after:
+        return f"both built from {short(built.after)}"
+    return f"{short(built.before)}..{short(built.after)}" if built.before else short(built.after)
 
 
 def size(number: int) -> str:
