@@ -222,6 +222,15 @@ class GitWorld:
         self.git("branch", "--quiet", "--force", self.main, "HEAD")
         return self.switch(self.main).force_push()
 
+    def push_swapped(self, author: Author, published: str) -> Self:
+        """Push a merge with its sides swapped: the clone's own line comes first, what was published is only merged in.
+
+        It keeps the files of that line, nobody signs it, and no history is thrown away, so that no push is refused.
+        """
+        line, tree = self.tip, self.git("rev-parse", "HEAD^{tree}")
+        merge = self.git("commit-tree", tree, "-p", line, "-p", published, "-m", "Swap", people=(author, author))
+        return self.switch(self.main).reset(merge).push()
+
     def delete_branch(self) -> Self:
         """Remove the tracked branch from the origin."""
         self.git("push", "--quiet", "origin", "--delete", self.main)

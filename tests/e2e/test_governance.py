@@ -3,68 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from reconciler.errors import Reason
-from reconciler.model import Action, Gate, GateResult, Health, Outcome, Status, Sync, Verdict
+from reconciler.model import Action, Gate, Health, Outcome, Verdict
 from tests.factories import sha256
+from tests.governance import AFTER, CLOSED, held, process, staging_and_prod, word
 from tests.site import Site, environment, eventually, policy_text
-
-AFTER = {"after": ["staging"]}
-CLOSED = {"reason": "year end", "from": "2020-01-01", "to": "2099-01-01", "environments": ["prod"]}
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    """Staging and prod run 1; prod promotes from staging."""
-    site = Site(tmp_path)
-    for run in (1, 2, 3):
-        site.publish(run)
-    site.merge(
-        {
-            "environments/staging.yaml": site.declaration("staging", 1),
-            "environments/prod.yaml": site.declaration("prod", 1, promote=AFTER),
-        }
-    )
-    site.reconcile()
-    assert site.reconcile()["prod"].ready
-    return site
-
-
-class Live:
-    """One process of the product that stays, so that what it sees earns time."""
-
-    def __init__(self, site: Site, runner: object, tracker: object) -> None:
-        self._runner, self._tracker = runner, tracker
-
-    def look(self) -> None:
-        self._tracker.look()  # type: ignore[attr-defined]
-
-    def run(self, name: str) -> Status:
-        return self._runner.run(environment(name)).status  # type: ignore[attr-defined, no-any-return]
-
-
-@contextmanager
-def process(site: Site) -> Iterator[Live]:
-    with site.system() as system:
-        live = Live(site, system.runner(lambda *_: None), system.tracker)
-        live.look()
-        yield live
-
-
-def word(status: Status, gate: Gate) -> GateResult:
-    return next(result for result in status.gates if result.gate is gate)
-
-
-def held(status: Status, reason: Reason) -> None:
-    assert (status.sync, status.reason) == (Sync.HELD, reason), status
-    assert status.message
-    assert status.hint
+    return staging_and_prod(tmp_path)
 
 
 def test_what_staging_does_not_run_has_no_right_to_go_to_prod(site: Site) -> None:
