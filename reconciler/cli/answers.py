@@ -24,6 +24,9 @@ from reconciler.cli.options import (
 )
 
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="Only the newest N.")]
+_PAGE = 20
+"""Attempts that a table shows, unless it is told how many."""
+_EVERYTHING = 2**31 - 1
 
 
 class HistoryOutput(StrEnum):
@@ -67,7 +70,11 @@ def describe(
     environment: EnvironmentArgument,
     at: Annotated[
         str | None,
-        typer.Option("--at", metavar="TIME", help="What ran then, and who had let it in; UTC, or with an offset."),
+        typer.Option(
+            "--at",
+            metavar="TIME",
+            help="What ran then, and who had let it in: 2026-11-22T14:05Z, or with an offset: +01:00.",
+        ),
     ] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
@@ -148,18 +155,29 @@ def history(
     ctx: typer.Context,
     environment: MaybeEnvironmentArgument = None,
     every: Annotated[bool, typer.Option("--all", help="Of every environment.")] = False,
-    limit: LimitOption = 20,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit", "-n", min=1, max=100_000, help=f"Only the newest N; default: {_PAGE} of a table, else all."
+        ),
+    ] = None,
     output: Annotated[
         HistoryOutput, typer.Option("--output", "-o", help="How to print the answer.")
     ] = HistoryOutput.TABLE,
 ) -> None:
-    """Show every attempt, newest first, and who let it in."""
+    """Show every attempt, newest first, and who let it in.
+
+    A table ends after the newest 20, and says so; every other form has all of them, unless --limit says how many.
+    """
     from reconciler.cli import documents, listing, memory, render, sheet
 
     if (environment is None) is not every:
         raise Stop(ExitCode.USAGE, "name one environment, or give --all")
     with memory.recall(settings_file(ctx)) as known:
-        attempts = known.store.attempts(memory.with_history(known, environment) if environment else None, limit)
+        name = memory.with_history(known, environment) if environment else None
+        count = limit or (_PAGE if output in (HistoryOutput.TABLE, HistoryOutput.WIDE) else _EVERYTHING)
+        found = known.store.attempts(name, count + 1)
+        attempts = found[:count]
         if output is HistoryOutput.CSV:
             render.raw(sheet.attempts(attempts))
             return
@@ -167,8 +185,10 @@ def history(
             Output(output.value),
             lambda: documents.kind("AttemptList", {"items": [documents.attempt(item) for item in attempts]}),
             [str(item.id) for item in attempts],
-            lambda: listing.show_attempts(attempts, wide=output is HistoryOutput.WIDE),
+            lambda: listing.show_attempts(attempts, wide=output is HistoryOutput.WIDE, of_one=name is not None),
         )
+        if limit is None and len(found) > count:
+            render.note(f"the newest {count}; there are more: --limit N shows them")
 
 
 def events(
@@ -194,5 +214,5 @@ def events(
             output,
             lambda: documents.kind("EventList", {"items": [documents.transition(item) for item in found]}),
             [str(item.id) for item in found],
-            lambda: listing.show_events(found, wide=output is Output.WIDE),
+            lambda: listing.show_events(found, wide=output is Output.WIDE, of_one=name is not None),
         )

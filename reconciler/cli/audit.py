@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
 from reconciler.cli.exits import ExitCode, Stop
-from reconciler.cli.options import Output, OutputOption, settings_file
+from reconciler.cli.options import Output, settings_file
 
 if TYPE_CHECKING:
     from reconciler.cli.documents import Document
@@ -21,6 +22,16 @@ app = typer.Typer(
     help="Export and sign the record of what was done; verify an export.", no_args_is_help=True, rich_markup_mode=None
 )
 
+
+class DocumentOutput(StrEnum):
+    """How an answer is printed that names nothing."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+DocumentOption = Annotated[DocumentOutput, typer.Option("--output", "-o", help="How to print the answer.")]
 KEY_BYTES = 32 * 1024
 """Largest file of public keys that is read."""
 
@@ -65,7 +76,7 @@ def verify(
     ref: Annotated[
         str, typer.Option("--ref", metavar="REF", help="The reference they are pushed to.")
     ] = "refs/reconciler/audit",
-    output: OutputOption = Output.TABLE,
+    output: DocumentOption = DocumentOutput.TABLE,
 ) -> None:
     """Check an export.
 
@@ -78,14 +89,17 @@ def verify(
     anchors = _anchors(anchor, ref) if anchor else ()
     found = _verified(file, signatures, anchors)
     documents.answer(
-        output, lambda: documents.kind("AuditVerification", _document(found)), [], lambda: _show(file, found, key)
+        Output(output.value),
+        lambda: documents.kind("AuditVerification", _document(found)),
+        [],
+        lambda: _show(file, found, key),
     )
     if not found.intact:
         raise typer.Exit(ExitCode.FAILED)
 
 
 @app.command()
-def checkpoint(ctx: typer.Context, output: OutputOption = Output.TABLE) -> None:
+def checkpoint(ctx: typer.Context, output: DocumentOption = DocumentOutput.TABLE) -> None:
     """Sign how far the record has come, now.
 
     The daemon does this by itself every audit.checkpoint_seconds. With audit.anchor set up, it is pushed there.
@@ -99,7 +113,7 @@ def checkpoint(ctx: typer.Context, output: OutputOption = Output.TABLE) -> None:
     if made is None:
         raise Stop(ExitCode.NOT_YET, "there is no entry to sign yet")
     documents.answer(
-        output,
+        Output(output.value),
         lambda: documents.kind("AuditCheckpoint", _checkpoint_document(made, audit.anchor)),
         [],
         lambda: _show_checkpoint(made, audit.anchor),
@@ -176,21 +190,29 @@ def _anchors(repository: str, ref: str) -> tuple[Checkpoint, ...]:
     import tempfile
 
     from reconciler.bounds import Bounds
-    from reconciler.errors import Terminal
+    from reconciler.errors import IntegrityError, Terminal, Transient
     from reconciler.git.anchor import Anchor
     from reconciler.wiring import silent
 
     try:
         anchors = Anchor(repository, ref, Path(tempfile.gettempdir()), Bounds(), silent).read()
-    except Terminal as wrong:
-        if type(wrong) is not Terminal:
-            raise
-        what = wrong.message.replace("repository.url", "--anchor").replace("audit.anchor", "--ref")
-        raise Stop(ExitCode.USAGE, what, "name the repository that the daemon pushes checkpoints to") from None
+    except IntegrityError:
+        raise
+    except (Terminal, Transient) as wrong:
+        code = ExitCode.USAGE if isinstance(wrong, Terminal) else ExitCode.FAILED
+        raise Stop(code, _as_options(wrong.message), _as_options(wrong.hint) or _WHICH) from None
     if not anchors:
         hint = "nothing was ever anchored there, or somebody deleted it: ask whoever runs the server"
         raise Stop(ExitCode.FAILED, f"--anchor: there is no {ref} in that repository", hint)
     return anchors
+
+
+_WHICH = "name the repository that the daemon pushes checkpoints to"
+
+
+def _as_options(text: str) -> str:
+    """What is said of settings, said of the options that stand for them here."""
+    return text.replace("repository.url", "--anchor").replace("audit.anchor", "--ref")
 
 
 def _verified(file: str, signatures: Signatures | None, anchors: tuple[Checkpoint, ...]) -> Verification:
@@ -257,5 +279,8 @@ def _show(file: str, found: Verification, key: Path | None) -> None:
         say(f"signed: up to entry {signed.entries}, {moment(signed.at)}, by the key {signed.key}")
     elif found.checkpoints and key is None:
         note(f"note: {counted(found.checkpoints, 'signature')} not checked: name the daemon's public key with --key")
+    elif key is None and found.anchored is None:
+        note("note: nothing in this file is signed: without --key or --anchor it can't be told whether")
+        note("  it was computed anew")
     if anchored := found.anchored:
         say(f"anchored: up to entry {anchored.entries}, {moment(anchored.at)}")

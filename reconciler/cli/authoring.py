@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reconciler.cli.exits import ExitCode, Stop
-from reconciler.cli.options import EnvironmentArgument, Output, OutputOption, settings_file
+from reconciler.cli.options import EnvironmentArgument, Output, OutputOption, known_environments, settings_file
 
 if TYPE_CHECKING:
     from reconciler.cli.documents import Document
@@ -34,7 +34,13 @@ def promote(
     environment: EnvironmentArgument,
     run: Annotated[int | None, typer.Option("--run", min=1, metavar="ID", help="The CI run to promote.")] = None,
     upstream: Annotated[
-        str | None, typer.Option("--from", metavar="ENV", help="Promote what is declared for this environment.")
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="ENV",
+            help="Promote what is declared for this environment.",
+            autocompletion=known_environments,
+        ),
     ] = None,
     repo: RepoOption = Path(),
     remote: RemoteOption = "origin",
@@ -44,8 +50,8 @@ def promote(
 ) -> None:
     """Propose another run for an environment: a branch that changes the two lines.
 
-    Looks the run up at CI, commits under your name in your clone, pushes, and opens the pull request where there are
-    some. Nothing runs before somebody lets it in. The same command twice gives one branch.
+    Looks the run up at CI, commits under your name in your clone, pushes, and opens a pull request where the forge
+    has them. Nothing runs before somebody lets it in. The same command twice gives one branch.
     """
     from reconciler.cli.proposing import evidence
     from reconciler.core.authoring import Kind, Move

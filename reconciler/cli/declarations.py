@@ -46,7 +46,12 @@ def validate(
         from reconciler.cli import documents
 
         items = [documents.problem(problem) for problem in findings.problems]
-        document = documents.kind("ProblemList", {"environments": findings.environments, "items": items})
+        notes = [
+            {"file": note.file, "line": note.line, "column": note.column, "at": note.at, "what": note.what}
+            for note in findings.notes
+        ]
+        body = {"environments": findings.environments, "policies": findings.policies, "items": items, "notes": notes}
+        document = documents.kind("ProblemList", body)
         documents.answer(output, lambda: document, (), lambda: None)
     else:
         _show(findings)
@@ -59,12 +64,17 @@ def _show(findings: Findings) -> None:
 
     for problem in findings.problems:
         say(str(problem))
+    for remark in findings.notes:
+        note(f"note: {remark}")
     count = len(findings.problems)
     if count:
         files = len({problem.file for problem in findings.problems})
         note(f"{counted(count, 'problem')} in {counted(files, 'file')}")
     else:
-        say(f"{counted(findings.environments, 'environment is', 'environments are')} valid")
+        environments, policy = findings.environments, findings.policies > 0
+        told = [counted(environments, "environment")] if environments or not policy else []
+        told += ["the policy"] if policy else []
+        say(f"{' and '.join(told)} {'is' if environments + policy == 1 else 'are'} valid")
 
 
 def diff(

@@ -22,7 +22,8 @@ LOOK_SECONDS = 0.5
 """Between two looks at the memory while following it."""
 
 _TABLE = ("NAME", "RUN", "REVISION", "SYNC", "HEALTH", "READY", "AGE", "MESSAGE")
-_WIDE = (*_TABLE[:-1], "SHA256", "LIVE APPROVED BY", "LIVE REQUEST", "REASON", "TARGET", "MESSAGE")
+_WIDE = (*_TABLE[:-1], "LIVE SHA256", "LIVE APPROVED BY", "LIVE REQUEST", "REASON", "TARGET", "MESSAGE")
+_SPARE = ("REVISION",)
 Row = Sequence[Cell | str]
 Hands = Mapping[EnvironmentName, OperatorHand]
 
@@ -74,7 +75,9 @@ def follow_environments(memory: Memory, wanted: Sequence[str], output: Output) -
 def _print_rows(output: Output, rows: Iterable[Row], widths: list[int]) -> list[int]:
     """Rows under their titles; further ones, where widths are known from before, without."""
     wide = output is Output.WIDE
-    return render.columns(_WIDE if wide else _TABLE, rows, titles=not widths, least=widths, cut=not wide)
+    if wide:
+        return render.columns(_WIDE, rows, titles=not widths, least=widths)
+    return render.columns(_TABLE, rows, titles=not widths, least=widths, cut=True, spare=_SPARE)
 
 
 def _row(status: Status, hand: OperatorHand, output: Output, now: datetime) -> Row:
@@ -88,9 +91,15 @@ def _row(status: Status, hand: OperatorHand, output: Output, now: datetime) -> R
         age(status.since, now),
     ]
     if output is Output.WIDE:
-        row += [status.declared.sha256 or "-", ", ".join(status.approvers), status.request, status.reason or "-"]
+        row += [_digests(status), ", ".join(status.approvers), status.request, status.reason or "-"]
         row.append(status.target or "-")
     return [*row, _message(status, hand)]
+
+
+def _digests(status: Status) -> str:
+    """What is live; with what is declared behind an arrow when that is another, as in the column RUN."""
+    live, declared = status.live.sha256 if status.live else "-", status.declared.sha256
+    return live if declared in (None, live) else f"{live} {render.ARROW} {declared}"
 
 
 def _message(status: Status, hand: OperatorHand) -> str:
@@ -111,22 +120,44 @@ def describe(
     if attempts:
         page.line()
         page.line(Cell("Last attempts", "head"))
-        show_attempts(attempts, wide=False)
+        show_attempts(attempts, wide=False, of_one=True)
     if transitions:
         page.line()
         page.line(Cell("Last events", "head"))
-        show_events(transitions, wide=False)
+        show_events(transitions, wide=False, of_one=True)
 
 
 # --- attempts ------------------------------------------------------------------------------------
 
 _ATTEMPT = ("ID", "STARTED", "ENVIRONMENT", "ACTION", "RUN", "OUTCOME", "TOOK", "APPROVED BY", "REQUEST", "REASON")
+_ATTEMPT_SPARE = ("MESSAGE", "TOOK", "REQUEST")
 
 
-def show_attempts(attempts: Iterable[Attempt], *, wide: bool) -> None:
-    """Print attempts in the order given."""
-    more = ("SHA256", "COMMIT", "TOKEN", "MESSAGE") if wide else ("MESSAGE",)
-    render.columns((*_ATTEMPT, *more), [_attempt_row(attempt, wide) for attempt in attempts], cut=not wide)
+def show_attempts(attempts: Iterable[Attempt], *, wide: bool, of_one: bool) -> None:
+    """Print attempts in the order given.
+
+    Args:
+        attempts: Which.
+        wide: With all that is known of each, however long the lines become.
+        of_one: They are all of one environment, which needs no column then, unless wide.
+    """
+    header = (*_ATTEMPT, *(("SHA256", "COMMIT", "TOKEN", "MESSAGE") if wide else ("MESSAGE",)))
+    rows = [_attempt_row(attempt, wide) for attempt in attempts]
+    if wide:
+        render.columns(header, rows)
+    else:
+        render.columns(*_of(header, rows, of_one), cut=True, spare=_ATTEMPT_SPARE)
+
+
+def _of(header: Sequence[str], rows: Sequence[Row], of_one: bool) -> tuple[Sequence[str], Sequence[Row]]:
+    """A table without the column that says the same in each row."""
+    if not of_one:
+        return header, rows
+    place = header.index("ENVIRONMENT")
+    return (
+        [title for n, title in enumerate(header) if n != place],
+        [[cell for n, cell in enumerate(row) if n != place] for row in rows],
+    )
 
 
 def _attempt_row(attempt: Attempt, wide: bool) -> Row:
@@ -154,10 +185,15 @@ def _attempt_row(attempt: Attempt, wide: bool) -> Row:
 _EVENT = ("AT", "ENVIRONMENT", "SYNC", "HEALTH", "LIVE", "REASON", "MESSAGE")
 
 
-def show_events(transitions: Iterable[Transition], widths: Sequence[int] = (), *, wide: bool) -> list[int]:
+def show_events(
+    transitions: Iterable[Transition], widths: Sequence[int] = (), *, wide: bool, of_one: bool
+) -> list[int]:
     """Print changes of state in the order given; with the widths of earlier ones, below those."""
     rows = [_event_row(item) for item in transitions]
-    return render.columns(_EVENT, rows, titles=not widths, least=widths, cut=not wide)
+    if wide:
+        return render.columns(_EVENT, rows, titles=not widths, least=widths)
+    header, shown = _of(_EVENT, rows, of_one)
+    return render.columns(header, shown, titles=not widths, least=widths, cut=True, spare=("MESSAGE",))
 
 
 def follow_events(store: Store, environment: EnvironmentName | None, limit: int, output: Output) -> None:
@@ -170,7 +206,7 @@ def follow_events(store: Store, environment: EnvironmentName | None, limit: int,
             for item in found:
                 render.raw(documents.line(documents.kind("Event", documents.transition(item))))
         elif found:
-            widths = show_events(found, widths, wide=output is Output.WIDE)
+            widths = show_events(found, widths, wide=output is Output.WIDE, of_one=environment is not None)
         _wait()
 
 

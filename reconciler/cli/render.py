@@ -24,6 +24,10 @@ _UNBOUNDED = 100_000
 _GAP = "  "
 _LEAST = 7
 """Columns that a cut cell keeps, however narrow the terminal is: its title's."""
+_READABLE = 20
+"""Columns that a cut cell should have: others make room for it."""
+_LEFT_OUT = -1
+"""In place of the width of a column that made room."""
 _STYLES: Mapping[str, Mapping[str, Any]] = {
     "good": {"fg": "green"},
     "bad": {"fg": "red"},
@@ -106,22 +110,42 @@ def columns(
     titles: bool = True,
     least: Sequence[int] = (),
     cut: bool = False,
+    spare: Sequence[str] = (),
 ) -> list[int]:
-    """Print aligned columns, each at least as wide as `least` says; returns their widths.
+    """Print aligned columns; returns their widths.
 
-    With `cut` the last column ends where a terminal does; what is no terminal gets all of it.
+    Args:
+        header: The titles.
+        rows: A cell for each title.
+        titles: Whether to print them.
+        least: What an earlier call returned, for further rows of the same table.
+        cut: The last column ends where a terminal does; what is no terminal gets all of it.
+        spare: Columns that a narrow terminal does without, the first of them first.
     """
     table = [[Cell(title, "head") for title in header]] if titles else []
     table += [[_cell(value) for value in row] for row in rows]
     floor = least or [0] * len(header)
     widths = [max(floor[n], *(_width(row[n].text) for row in table), 0) for n in range(len(header))]
-    colours, room = coloured(), _UNBOUNDED
-    if cut and sys.stdout.isatty():
-        room = max(_LEAST, shutil.get_terminal_size().columns - sum(widths[:-1]) - len(_GAP) * (len(widths) - 1))
+    widths = [_LEFT_OUT if left == _LEFT_OUT else width for left, width in zip(floor, widths, strict=True)]
+    terminal = shutil.get_terminal_size().columns if cut and sys.stdout.isatty() else _UNBOUNDED
+    if not least:
+        _make_room(header, widths, spare, terminal)
+    shown, colours = [n for n, width in enumerate(widths) if width != _LEFT_OUT], coloured()
+    kept = [widths[n] for n in shown]
+    room = max(_LEAST, terminal - sum(kept[:-1]) - len(_GAP) * (len(kept) - 1))
     for row in table:
-        *first, last = row
-        typer.echo(_line([*first, Cell(_cut(last.text, room), last.style)], widths, colours))
+        *first, last = (row[n] for n in shown)
+        typer.echo(_line([*first, Cell(_cut(last.text, room), last.style)], kept, colours))
     return widths
+
+
+def _make_room(header: Sequence[str], widths: list[int], spare: Sequence[str], terminal: int) -> None:
+    """Leave columns out until the last one can be read."""
+    for title in spare:
+        kept = [width for width in widths if width != _LEFT_OUT]
+        if sum(kept[:-1]) + len(_GAP) * (len(kept) - 1) + min(kept[-1], _READABLE) <= terminal:
+            return
+        widths[header.index(title)] = _LEFT_OUT
 
 
 def _cell(value: Cell | str) -> Cell:

@@ -15,9 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reconciler.cli.exits import ExitCode, Stop
-from reconciler.core.declare import FOLDER, POLICY, TEXT_PATHS, Reading, environment_name
-from reconciler.core.folder import policy_entry, read_entry, rivals, upstream_problems
-from reconciler.core.yamltree import MAX_BYTES, Malformed, Problem, parse
+from reconciler.core.declare import FOLDER, POLICY, TEXT_PATHS, Reading, environment_name, upstreams
+from reconciler.core.folder import policy_entry, read_entry, rivals, waiting_problems
+from reconciler.core.policyfile import TEXT_PATHS as POLICY_PATHS
+from reconciler.core.policyfile import FloorSpec, FreezeSpec, covers
+from reconciler.core.yamltree import MAX_BYTES, Malformed, Problem, dotted, parse
+from reconciler.core.yamltree import Path as YamlPath
 from reconciler.model import BlobId, EnvironmentName, TreeEntry
 
 _BLOB = BlobId("file")
@@ -26,11 +29,28 @@ _Named = dict[EnvironmentName, tuple["_File", Reading]]
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """Something that is allowed and may not be meant."""
+
+    file: str
+    line: int
+    column: int
+    at: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.at}: {self.what}"
+
+
+@dataclass(frozen=True, slots=True)
 class Findings:
-    """How many files declare an environment, and all that is wrong, in order of place."""
+    """How many files declare an environment, and all that is wrong or worth a look, in order of place."""
 
     environments: int
     problems: tuple[Problem, ...]
+    policies: int = 0
+    """Policy files that were looked at."""
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +71,7 @@ def validate(paths: Sequence[Path]) -> Findings:
     files = {(found.root, found.path): found for path in paths for found in _files(path)}
     problems: list[Problem] = []
     readings: dict[Path, _Named] = {}
+    policies = [file for file in files.values() if file.path == POLICY]
     for file in files.values():
         try:
             name = environment_name(file.path)
@@ -67,8 +88,13 @@ def validate(paths: Sequence[Path]) -> Findings:
     for root, named in readings.items():
         problems += _overlaps(named)
         problems += _upstream(root, named, root in whole)
-    problems.sort(key=lambda problem: (problem.file, problem.line, problem.column))
-    return Findings(sum(map(len, readings.values())), tuple(problems))
+    notes = [note for file in policies for note in _policy_notes(file, readings.get(file.root, {}), file.root in whole)]
+    problems.sort(key=_place)
+    return Findings(sum(map(len, readings.values())), tuple(problems), len(policies), tuple(sorted(notes, key=_place)))
+
+
+def _place(found: Problem | Note) -> tuple[str, int, int]:
+    return found.file, found.line, found.column
 
 
 def _files(path: Path) -> Iterator[_File]:
@@ -158,18 +184,60 @@ def _upstream(root: Path, named: _Named, whole: bool) -> Iterator[Problem]:
         named: The files that were looked at.
         whole: These are all there are below the folder.
     """
-    waiting = any(reading.declaration and reading.declaration.promote for _, reading in named.values())
-    if not waiting or not (whole or root.name == FOLDER):
+    if not any(map(_waits_for, named.values())) or not (whole or root.name == FOLDER):
         return
     everything = named if whole else {**_siblings(root), **named}
-    for name, text in upstream_problems({name: (f.path, reading) for name, (f, reading) in everything.items()}).items():
+    after: dict[str, tuple[str, ...]] = {
+        name: names for name, item in everything.items() if (names := _waits_for(item))
+    }
+    for name, text in waiting_problems(everything.keys(), after).items():
         if name not in named:
             continue
-        shown = named[name][0].shown
-        place = parse(str(shown), shown.read_bytes(), TEXT_PATHS).spans[("promote", "after")]
+        file = named[name][0]
+        place = parse(str(file.shown), file.shown.read_bytes(), TEXT_PATHS).spans[("promote", "after")]
         found = text.removeprefix("promote.after ").removeprefix("names ").removeprefix("goes in ")
         wanted = "environments that are declared here, and that don't wait for this one"
-        yield Problem(str(shown), place.line, place.column, "promote.after", found, wanted)
+        yield Problem(str(file.shown), place.line, place.column, "promote.after", found, wanted)
+
+
+def _waits_for(item: tuple[_File, Reading]) -> tuple[str, ...]:
+    """What `promote.after` names: also in a file with other mistakes, so that a circle through it is told as well."""
+    file, reading = item
+    if reading.declaration:
+        return reading.declaration.promote.after if reading.declaration.promote else ()
+    data = _entry(file)[1][_BLOB]
+    return upstreams(file.path, data) if data is not None else ()
+
+
+def _policy_notes(file: _File, named: _Named, whole: bool) -> Iterator[Note]:
+    """What the policy says for nobody, or twice.
+
+    Args:
+        file: The policy.
+        named: The environments that were looked at in the same folder.
+        whole: These are all there are below the folder.
+    """
+    policy = policy_entry(*_entry(file)).document
+    if policy is None:
+        return
+    spans = parse(file.path, file.shown.read_bytes(), POLICY_PATHS).spans
+
+    def note(at: YamlPath, what: str) -> Note:
+        place = next(spans[at[:n]] for n in range(len(at), -1, -1) if at[:n] in spans)
+        return Note(str(file.shown), place.line, place.column, dotted(at), what)
+
+    names = {*named, *(() if whole else _siblings(file.root))}
+    if whole or file.root.name == FOLDER:
+        listed: dict[str, Sequence[FloorSpec | FreezeSpec]] = {"approval": policy.approval, "freeze": policy.freeze}
+        for key, entries in listed.items():
+            for n, entry in enumerate(entries):
+                for m, pattern in enumerate(entry.environments):
+                    if not any(covers((pattern,), name) for name in names):
+                        yield note((key, n, "environments", m), f"{pattern!r} matches no environment so far")
+    first: dict[object, int] = {}
+    for n, revoked in enumerate(policy.revoked):
+        if (at := first.setdefault(revoked.sha256 or revoked.run_id, n)) != n:
+            yield note(("revoked", n), f"the same as revoked[{at}]; one entry is enough")
 
 
 def _siblings(root: Path) -> _Named:

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from reconciler.core import durations, strict
 from reconciler.core.strict import RunNumber, Sha256, Strict, told
@@ -45,11 +45,11 @@ def _clean_path(value: str) -> str:
 
 
 def _after(names: tuple[str, ...]) -> tuple[str, ...]:
-    for name in names:
-        if not is_environment_name(name):
-            raise told("", f"the name {name[:80]!r}", "the name of an environment, such as staging or shop/staging")
-    if again := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-        raise told("", f"{', '.join(again)} more than once", "each environment once")
+    bad = [f"the name {name[:80]!r}" for name in dict.fromkeys(names) if not is_environment_name(name)]
+    again = [f"{name[:80]} more than once" for name in dict.fromkeys(names) if names.count(name) > 1]
+    wanted = ["the name of an environment, such as staging or shop/staging"] if bad else []
+    if bad or again:
+        raise told("", ", ".join(bad + again), ", ".join([*wanted, *(["each environment once"] if again else [])]))
     return names
 
 
@@ -93,7 +93,7 @@ class PromoteSpec(Strict):
         description="a list of 1 to 20 environments, each once, where the same sha256 must be live and healthy",
         examples=[["staging"]],
     )
-    soak: Annotated[str, AfterValidator(_soak)] = Field(
+    soak: Annotated[str, AfterValidator(_soak), BeforeValidator(strict.with_unit)] = Field(
         "0s",
         description="for how long it must have been so without a break, at most 365d: 90s, 30m, 1.5h, 2d or 1h30m",
         examples=["30m"],
@@ -225,6 +225,21 @@ def read(file: str, data: bytes) -> Reading:
         return Reading(file, digest, strict.validated(Declaration, file, parse(file, data, TEXT_PATHS), _LATER))
     except Malformed as malformed:
         return Reading(file, digest, None, malformed.problems)
+
+
+def upstreams(file: str, data: bytes) -> tuple[str, ...]:
+    """The environments that `promote.after` names, also in a file with mistakes elsewhere; none where it can't be told.
+
+    For pointing out mistakes only: what an environment waits for is what a valid declaration says.
+    """
+    try:
+        root = parse(file, data, TEXT_PATHS).root
+    except Malformed:
+        return ()
+    promote = root.get("promote") if isinstance(root, dict) else None
+    after = promote.get("after") if isinstance(promote, dict) else None
+    names = [name for name in after if isinstance(name, str)] if isinstance(after, list) else []
+    return tuple(name for name in dict.fromkeys(names) if is_environment_name(name))
 
 
 def with_artifact(file: str, data: bytes, run_id: RunId, sha256: Digest) -> bytes:

@@ -5,7 +5,7 @@ The same rules for a commit's tree and for files on disk, so that `validate` and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping, Set
 
 from reconciler.core.circles import circles, way_around
 from reconciler.core.declare import FOLDER, Reading, read
@@ -85,20 +85,25 @@ def upstream_problems(
         for name, (_, reading) in files.items()
         if reading.declaration and reading.declaration.promote
     }
-    found = {name: text for name in files if (text := _no_upstream(name, after.get(name, ()), files))}
+    return waiting_problems(files.keys(), after)
+
+
+def waiting_problems(names: Set[EnvironmentName], after: Mapping[str, Collection[str]]) -> dict[EnvironmentName, str]:
+    """The same, of what each of these names waits for."""
+    found = {name: text for name in names if (text := _no_upstream(name, after.get(name, ()), names))}
     for circle in circles(after):
-        found.update((name, _circle(name, circle, after)) for name in files.keys() & circle if name not in found)
+        found.update((name, _circle(name, circle, after)) for name in names & circle if name not in found)
     return found
 
 
-def _no_upstream(name: EnvironmentName, after: Iterable[str], files: Mapping[EnvironmentName, object]) -> str:
-    unknown = [other for other in after if other not in files]
-    if unknown:
-        return f"promote.after names {_listed(unknown)}, which no file declares"
-    return "promote.after names the environment itself" if name in after else ""
+def _no_upstream(name: EnvironmentName, after: Collection[str], names: Set[EnvironmentName]) -> str:
+    unknown = [other for other in after if other not in names]
+    told = [f"{_listed(unknown)}, which no file declares"] if unknown else []
+    told += ["the environment itself"] if name in after else []
+    return f"promote.after names {', and '.join(told)}" if told else ""
 
 
-def _circle(name: str, circle: frozenset[str], after: Mapping[str, tuple[str, ...]]) -> str:
+def _circle(name: str, circle: frozenset[str], after: Mapping[str, Collection[str]]) -> str:
     if len(circle) > _SHOWN:
         return f"promote.after goes in a circle of {len(circle)} environments"
     return "promote.after goes in a circle: " + " → ".join(way_around(name, circle, after))

@@ -6,6 +6,7 @@ What a policy may say is decided here; which policy counts, and what follows fro
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from fnmatch import fnmatchcase
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from reconciler.core import durations, strict, walltime
 from reconciler.core.declare import FOLDER, POLICY, ApprovalSpec
@@ -23,13 +24,17 @@ from reconciler.core.yamltree import Malformed, Path, Problem, parse
 from reconciler.model import Digest, EnvironmentName, RunId
 
 MAX_ENTRIES = 1000
-"""Freezes, and revocations, of one policy."""
+"""Revocations of one policy."""
+MAX_FREEZES = 100
+"""Of one policy. To look for the last start of a rare schedule can take milliseconds."""
 TEXT_PATHS: frozenset[Path] = frozenset({("freeze", 0, "from"), ("freeze", 0, "to"), ("revoked", 0, "sha256")})
 
 _PATTERN = r"^[a-z0-9*-]+(/[a-z0-9*-]+)*$"
 _FORMS = "either from and to, or cron and duration"
 _LONGEST = 31 * 86_400
 _CRON = 'a schedule in quotes, of five fields: minute, hour, day of month, month, day of week, such as "0 18 * * FRI"'
+
+_ZONED = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{5,8}(Z|[+-][0-9]{2}:?[0-9]{2})")
 
 _Patterns = tuple[Annotated[str, Field(pattern=_PATTERN, max_length=200)], ...]
 
@@ -40,7 +45,12 @@ def _a_zone(value: str) -> str:
 
 
 def _a_wall_time(value: str) -> str:
-    walltime.wall(value)
+    try:
+        walltime.wall(value)
+    except ValueError:
+        if not _ZONED.fullmatch(value):
+            raise
+        raise told("", f"the text {value[:80]!r}", "", "leave the offset out: the zone goes into time_zone") from None
     return value
 
 
@@ -62,7 +72,8 @@ def _environments(what: str) -> str:
     return f"a list of the environments {what}: names in which * stands for any characters, also /; left out: all"
 
 
-def _covers(patterns: tuple[str, ...], environment: str) -> bool:
+def covers(patterns: tuple[str, ...], environment: str) -> bool:
+    """Whether one of the patterns matches an environment's name."""
     return any(fnmatchcase(environment, pattern) for pattern in patterns)
 
 
@@ -80,7 +91,7 @@ class FloorSpec(ApprovalSpec):
 
     def covers(self, environment: EnvironmentName) -> bool:
         """Whether it holds for this environment."""
-        return _covers(self.environments, environment)
+        return covers(self.environments, environment)
 
 
 class FreezeSpec(Strict):
@@ -111,7 +122,7 @@ class FreezeSpec(Strict):
     cron: Annotated[str, AfterValidator(_a_schedule)] | None = Field(
         None, description=_CRON + ": when it closes; together with duration", examples=["0 18 * * FRI"]
     )
-    duration: Annotated[str, AfterValidator(_a_duration)] | None = Field(
+    duration: Annotated[str, AfterValidator(_a_duration), BeforeValidator(strict.with_unit)] | None = Field(
         None,
         description="how long it stays closed each time, from 1m to 31d, such as 62h; together with cron",
         examples=["62h"],
@@ -153,7 +164,7 @@ class FreezeSpec(Strict):
 
     def covers(self, environment: EnvironmentName) -> bool:
         """Whether it closes this environment."""
-        return _covers(self.environments, environment)
+        return covers(self.environments, environment)
 
 
 class RevokedSpec(Strict):
@@ -190,7 +201,7 @@ class PolicyDocument(Strict):
         (), max_length=100, description="a list of at most 100 floors: approvals that no environment can go below"
     )
     freeze: tuple[FreezeSpec, ...] = Field(
-        (), max_length=MAX_ENTRIES, description="a list of at most 1000 freezes: times in which nothing is promoted"
+        (), max_length=MAX_FREEZES, description="a list of at most 100 freezes: times in which nothing is promoted"
     )
     revoked: tuple[RevokedSpec, ...] = Field(
         (),

@@ -6,6 +6,7 @@ The model's field descriptions are at once the JSON Schema that editors use and 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Set
 from typing import Annotated, Any, TypeVar, cast, get_args
 
@@ -22,6 +23,8 @@ _WRITE = {
 }
 _TAGS = frozenset({"ApprovalSpec", "literal['none']"})
 """What pydantic puts into a place to tell the members of a union apart."""
+_BARE = re.compile(r"[A-Za-z][A-Za-z0-9./-]{0,79}")
+_SIMPLE = re.compile(r"[A-Za-z0-9@*._/+-]{1,80}")
 _EMPTY = Ambiguous("", "null")
 _TOLD = "told"
 
@@ -45,12 +48,28 @@ Text = Annotated[str, AfterValidator(_printable), Field(min_length=1, max_length
 """One line for people."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 RunNumber = Annotated[int, Field(ge=1, le=2**63 - 1)]
+_NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?")
 
 
 def told(at: str, found: str, wanted: str, hint: str = "") -> PydanticCustomError:
-    """What a validator of several fields raises: a problem of the field `at`, or of the whole mapping when empty."""
+    """What a validator raises that knows more than that a value is wrong.
+
+    Args:
+        at: Of several fields the one that it is about; empty for the value that was validated.
+        found: What stands there.
+        wanted: Empty: what the field's description says.
+        hint: How to mend it.
+    """
     context = {"at": at, "found": found, "wanted": wanted, "hint": hint}
     return PydanticCustomError(_TOLD, "{found}; wanted {wanted}", context)
+
+
+def with_unit(value: object) -> object:
+    """Looks at what should be a duration before its kind is judged: quotes make none of a number, a unit does."""
+    number = value if isinstance(value, int | float | str) and not isinstance(value, bool) else ""
+    if _NUMBER.fullmatch(text := str(number)):
+        raise told("", f"the text {text!r}" if isinstance(value, str) else text, "", f"add a unit: {text}s")
+    return value
 
 
 def validated(model: type[Model], file: str, tree: Tree, later: Set[str] = frozenset()) -> Model:
@@ -139,7 +158,7 @@ class _Teller:
         if error["type"] == _TOLD:
             said = cast("dict[str, str]", error["ctx"])
             key = (*path, said["at"]) if said["at"] else ()
-            return self._at(key, key or path, said["found"], said["wanted"], said["hint"])
+            return self._at(key, key or path, said["found"], said["wanted"] or self._wanted(path), said["hint"])
         place = _nearest(self._tree.spans, path)
         found, hint = _found(error["input"], error["type"])
         return Problem(self._file, place.line, place.column, dotted(path), found, self._wanted(path), hint)
@@ -197,7 +216,7 @@ def _found(value: object, error: str) -> tuple[str, str]:
     if isinstance(value, str):
         shown = value if len(value) <= 80 else value[:77] + "..."
         length = f" of {len(value)} characters" if len(value) > 40 else ""
-        return f"the text {shown!r}{length}", ""
+        return f"the text {shown!r}{length}", f"write {_as_list(value)}" if error == "tuple_type" else ""
     if isinstance(value, bool):
         return "true" if value else "false", ""
     if isinstance(value, dict):
@@ -207,6 +226,11 @@ def _found(value: object, error: str) -> tuple[str, str]:
             f"a list of {len(value)} entries" if error == "too_long" else "a list" if value else "an empty list"
         ), ""
     return str(value), ""
+
+
+def _as_list(value: str) -> str:
+    """A list of this alone, in quotes where YAML wants them."""
+    return f"[{value}]" if _BARE.fullmatch(value) else f'["{value}"]' if _SIMPLE.fullmatch(value) else "a list"
 
 
 def _nearest(spans: dict[Path, Span], path: Path) -> Span:

@@ -78,13 +78,17 @@ class Clone:
         """Stand on the branch as it is at the origin.
 
         Raises:
-            Terminal: `InvalidSettings`: somebody's unfinished work is in the way.
+            Terminal: `InvalidSettings`: somebody's unfinished work is in the way, or somebody rewrote the branch.
         """
         if self._git("status", "--porcelain"):
             message = f"there are changes in {shown(self._folder.clone)} that are not committed"
             raise Terminal(Reason.INVALID_SETTINGS, message, "commit them, or lay them aside with `git stash -u`")
         self._git("switch", "--quiet", BRANCH)
         self._git("fetch", "--quiet", "--prune", "origin")
+        if self._git("rev-list", "--max-count=1", f"origin/{BRANCH}..{BRANCH}") and self._git(
+            "rev-list", "--max-count=1", f"{BRANCH}..origin/{BRANCH}"
+        ):
+            raise self._rewritten()
         self._git("merge", "--quiet", "--ff-only", f"origin/{BRANCH}")
         self._git("push", "--quiet", "origin", BRANCH)  # should an interrupted step have merged, and no more
 
@@ -103,12 +107,12 @@ class Clone:
         new = not path.exists()
         path.write_bytes(data)
         self._story.typed("engineer", f"$EDITOR {FOLDER}/{path.name}")
-        if new:
-            self._typed("engineer", "add", f"{FOLDER}/{path.name}")
         self._git("add", "--", str(path))
         for line in self._git("diff", "--cached", "--unified=0").splitlines():
             if line.startswith(("-", "+")) and not line.startswith(("---", "+++")):
                 self._story.faint(f"    {line}")
+        if new:
+            self._typed("engineer", "add", f"{FOLDER}/{path.name}")
         self._commit(message)
 
     def merge(self, name: str) -> CommitId:
@@ -204,9 +208,20 @@ class Clone:
             self._git(*_as(self._people.reviewer), "merge", "--quiet", "-S", "--no-ff", "-m", message, revision)
         except Terminal:
             self._git("reset", "--quiet", "--merge")
-            hint = "the same command that made the branch makes it anew"
-            raise Terminal(Reason.INVALID_SETTINGS, f"{name} does not go together with {BRANCH}", hint) from None
+            message = f"{name} does not go together with {BRANCH}, which has other lines there since (a merge conflict)"
+            hint = "the same command that made the branch (`reconciler promote` or `rollback`) makes it anew"
+            raise Terminal(Reason.INVALID_SETTINGS, message, hint) from None
         return CommitId(self._git("rev-parse", "HEAD"))
+
+    def _rewritten(self) -> Terminal:
+        """What stands in the clone and what stands at the origin parted: no push that is not forced does that."""
+        place = shown(self._folder.clone)
+        return Terminal(
+            Reason.INVALID_SETTINGS,
+            f"{BRANCH} at the origin does not follow the one in {place}: somebody rewrote it",
+            f"take it as it is now: git -C {place} switch {BRANCH} && git -C {place} reset --hard origin/{BRANCH}; "
+            "why the daemon holds: `reconciler get`",
+        )
 
     def _pushed(self, which: str) -> list[str]:
         return self._git("for-each-ref", which, "--format=%(refname:lstrip=3)", "refs/remotes/origin").splitlines()

@@ -187,7 +187,8 @@ def _declaration(tour: Tour, name: EnvironmentName, run_id: RunId) -> bytes:
 def _ask_for_soak(tour: Tour) -> None:
     """From now on prod asks for time in staging."""
     story, clone = tour.story, tour.clone
-    story.headline(f"What comes to prod must have run in staging first, for {SOAK} (a tour has no time for 30m):")
+    story.headline("All three are live. From now on, what comes to prod must have run in staging first,")
+    story.headline(f"for {SOAK} (in earnest 30m; none so far, so that all three could come up at once):")
     clone.branch("soak")
     file = clone.file(PROD)
     clone.edit(file, soaking(file.read_bytes(), SOAK), f"Ask for {SOAK} in staging before prod")

@@ -263,6 +263,11 @@ def test_a_clock_that_went_back_is_a_note() -> None:
     ]
 
 
+def test_a_clock_that_was_set_right_by_less_than_a_second_is_none() -> None:
+    entries = [replace(operator(1), at=operator(1).at + timedelta(milliseconds=1)), operator(1)]
+    assert audit.verify(export(chain(*entries))).notes == ()
+
+
 # --- garbage ------------------------------------------------------------------------------------
 
 

@@ -326,6 +326,18 @@ def test_a_promotion_names_where_the_same_artifact_must_have_run() -> None:
         ("promote:", "10:9: promote: found an empty value; wanted a mapping: where the same artifact must be live"),
         ("promote: {}", "10:1: promote.after: found nothing; wanted a list of 1 to 20 environments, each once, where"),
         ("promote: {after: dev}", "10:18: promote.after: found the text 'dev'; wanted a list of 1 to 20 environments"),
+        ("promote: {after: dev}", "(write [dev])"),
+        (
+            "promote: {after: [dev, Dev, dev, 'Q A']}",
+            "found the name 'Dev', the name 'Q A', dev more than once; wanted",
+        ),
+        (
+            "promote: {after: [dev], soak: 30}",
+            "10:31: promote.soak: found 30; wanted for how long it must have been so",
+        ),
+        ("promote: {after: [dev], soak: 30}", "2d or 1h30m (add a unit: 30s)"),
+        ("promote: {after: [dev], soak: '1.5'}", "10:31: promote.soak: found the text '1.5'; wanted for how long it"),
+        ("promote: {after: [dev], soak: '1.5'}", "(add a unit: 1.5s)"),
         ("promote: {after: []}", "10:18: promote.after: found an empty list; wanted a list of 1 to 20 environments"),
         ("promote: {after: [Dev]}", "10:18: promote.after: found the name 'Dev'; wanted the name of an environment, "),
         ("promote: {after: [12]}", "10:19: promote.after[0]: found 12; wanted a list of 1 to 20 environments"),
@@ -333,10 +345,6 @@ def test_a_promotion_names_where_the_same_artifact_must_have_run() -> None:
         (
             f"promote: {{after: {[f'e{n}' for n in range(21)]}}}",
             "10:18: promote.after: found a list of 21 entries; want",
-        ),
-        (
-            "promote: {after: [dev], soak: 30}",
-            "10:31: promote.soak: found 30; wanted for how long it must have been so",
         ),
         ("promote: {after: [dev], soak: 30min}", "10:31: promote.soak: found the text '30min'; wanted for how long"),
         ("promote: {after: [dev], soak: -1s}", "10:31: promote.soak: found the text '-1s'; wanted for how long"),
@@ -349,7 +357,7 @@ def test_a_promotion_names_where_the_same_artifact_must_have_run() -> None:
 )
 def test_a_promotion_that_can_not_be_meant_is_refused(line: str, told: str) -> None:
     (problem,) = problems(GOOD + line + "\n")
-    assert problem.startswith(f"environments/staging.yaml:{told}")
+    assert problem.startswith(f"environments/staging.yaml:{told}") if told.startswith("10:") else told in problem
 
 
 def test_the_leaves_of_a_declaration_are_told_by_dotted_path() -> None:

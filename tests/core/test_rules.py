@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.core.declare import ApprovalSpec
-from reconciler.core.policyfile import MAX_ENTRIES, FloorSpec, PolicyDocument, policy_json_schema, read_policy
+from reconciler.core.policyfile import MAX_FREEZES, FloorSpec, PolicyDocument, policy_json_schema, read_policy
 from reconciler.core.rules import Rules
 from reconciler.model import Digest, EnvironmentName, RunId
 
@@ -119,18 +119,30 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "one and the same day": ("version: 1\nfreeze: [{reason: x, from: 2026-01-02, to: 2026-01-02}]\n", "write the day"),
     "a day that no month has": ("version: 1\nfreeze: [{reason: x, from: 2026-02-30, to: 2026-03-01}]\n", "from: found"),
     "a time with an offset": (
-        "version: 1\nfreeze: [{reason: x, from: '2026-02-01T00:00Z', to: 2026-03-01}]\n", "from: found the text"
+        "version: 1\nfreeze: [{reason: x, from: '2026-02-01T00:00Z', to: 2026-03-01}]\n",
+        "or a date; together with to (leave the offset out: the zone goes into time_zone)",
     ),
     "a schedule of six fields": (
         "version: 1\nfreeze: [{reason: x, cron: 0 0 0 * * *, duration: 1h}]\n",
         "2:28: freeze[0].cron: found the text '0 0 0 * * *'; wanted a schedule in quotes, of five fields: minute,",
     ),
     "a minute that no hour has": (
-        "version: 1\nfreeze: [{reason: x, cron: 60 0 * * *, duration: 1h}]\n", "(the minute can't be so)"
+        "version: 1\nfreeze: [{reason: x, cron: 60 0 * * *, duration: 1h}]\n", "(60 is no minute)"
     ),
     "a day that never comes": (
-        "version: 1\nfreeze: [{reason: x, cron: 0 0 30 2 *, duration: 1h}]\n", "(the day-of-month can't be so)"
+        "version: 1\nfreeze: [{reason: x, cron: 0 0 30 2 *, duration: 1h}]\n", "(this day never comes)"
     ),
+    "two parts of a schedule": (
+        "version: 1\nfreeze: [{reason: x, cron: 0 25 * * MON-FRY, duration: 1h}]\n",
+        "(25 is no hour; MON-FRY is no day of week)",
+    ),
+    "a duration without a unit": (
+        "version: 1\nfreeze: [{reason: x, cron: 0 0 * * *, duration: 90}]\n", "(add a unit: 90s)"
+    ),
+    "a pattern for a list of them": (
+        "version: 1\napproval: [{environments: prod}]\n", "for any characters, also /; left out: all (write [prod])"
+    ),
+    "a pattern of stars for a list": ("version: 1\napproval: [{environments: '*/a'}]\n", '(write ["*/a"])'),
     "a schedule by name": ("version: 1\nfreeze: [{reason: x, cron: '@daily', duration: 1h}]\n", "cron: found the text"),
     "a long schedule": (
         f"version: 1\nfreeze: [{{reason: x, cron: '{'0,' * 60}0 0 * * *', duration: 1h}}]\n", "cron: found the text"
@@ -152,8 +164,8 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "half a digest": ("version: 1\nrevoked: [{sha256: abc, reason: x}]\n", "sha256: found the text 'abc'; wanted 64 "),
     "a run in octal": ("version: 1\nrevoked: [{run_id: 017, reason: x}]\n", "run_id: found 017; wanted a whole number"),
     "a huge list": (
-        "version: 1\nfreeze:\n" + f"- {{{WINDOW}}}\n" * (MAX_ENTRIES + 1),
-        "3:1: freeze: found a list of 1001 entries; wanted a list of at most 1000 freezes",
+        "version: 1\nfreeze:\n" + f"- {{{WINDOW}}}\n" * (MAX_FREEZES + 1),
+        "3:1: freeze: found a list of 101 entries; wanted a list of at most 100 freezes",
     ),
     "a list for a document": ("[]\n", "1:1: found an empty list; wanted a mapping with the keys version, approval"),
 }  # fmt: skip

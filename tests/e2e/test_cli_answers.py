@@ -22,7 +22,7 @@ from reconciler.model import Action, Attempt, Declared, EnvironmentName
 from reconciler.settings import load
 from reconciler.wiring import open_store
 from tests.cliworld import CliWorld, start
-from tests.factories import NOON
+from tests.factories import NOON, sha256
 
 EVIL = "Bump \x1b]0;owned\x07\x1b[31m red\u202e"
 
@@ -186,6 +186,42 @@ def test_history_as_csv_has_the_columns_that_are_documented_and_one_row_for_each
         "reviewer@example.com",
     )
     assert (row["plan"], row["token"]) == (item["plan"] or "", str(item["token"]))
+
+
+def test_only_a_table_of_a_history_ends_early_and_says_so(tmp_path: Path) -> None:
+    world = CliWorld(tmp_path)
+    for run in range(101, 123):
+        world.site.publish(run)
+        world.site.declare("dev", run, approval="none")
+        world("reconcile")
+    for output in ("json", "csv", "name"):
+        assert "more" not in world("history", "--all", "-o", output).stderr
+    assert len(world.json("history", "--all")["items"]) == 22
+    assert world("history", "dev", "-o", "csv").stdout.count("\n") == 23
+    table = world("history", "--all")
+    assert (len(table.stdout.splitlines()), table.stderr) == (
+        21,
+        "the newest 20; there are more: --limit N shows them\n",
+    )
+    assert world("history", "--all", "--limit", "22").stderr == ""
+    assert len(world("history", "dev", "--limit", "3").stdout.splitlines()) == 4
+
+
+def test_a_table_of_one_environment_does_not_name_it_in_each_row(world: CliWorld) -> None:
+    for command in ("history", "events"):
+        assert "ENVIRONMENT" not in world(command, "prod").stdout.splitlines()[0].split()
+        assert "ENVIRONMENT" in world(command, "prod", "-o", "wide").stdout.splitlines()[0].split()
+    assert "ENVIRONMENT" in world("events").stdout.splitlines()[0].split()
+    assert "ENVIRONMENT" in world("history", "--all").stdout.splitlines()[0].split()
+
+
+def test_wide_tells_the_bytes_that_run_from_those_that_are_declared(world: CliWorld) -> None:
+    title, *rows = world("get", "-o", "wide").stdout.splitlines()
+    assert "LIVE SHA256" in title
+    runs, declared = (sha256(world.site.artifact(run)) for run in (101, 102))
+    assert f"{runs} → {declared}" in next(row for row in rows if row.startswith("prod"))
+    (ready,) = [row for row in rows if row.startswith("staging")]
+    assert (ready.count(declared), runs in ready) == (1, False)
 
 
 def test_history_as_csv_of_one_environment_is_bounded_as_any(world: CliWorld) -> None:
@@ -367,6 +403,20 @@ def test_the_keys_of_a_difference_are_a_contract(world: CliWorld) -> None:
     assert keys(found) == {"name", "differs", "target", "declared", "live", "drift"}
     assert keys(found["live"]) == LIVE - {"request", "approvers"}
     assert keys(found["drift"][0]) == {"path", "kind", "expected", "found"}
+
+
+def test_each_key_of_a_document_is_in_the_guide(world: CliWorld) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "cli.md").read_text().partition("## For programs")[2]
+    answers = (("get",), ("why", "prod"), ("describe", "prod"), ("history", "--all"), ("events",), ("diff", "prod"))
+
+    def found(document: Any) -> set[str]:
+        if isinstance(document, list):
+            return set().union(*map(found, document))
+        return set(document).union(*map(found, document.values())) if isinstance(document, dict) else set()
+
+    told = set().union(*(found(world.json(*command)) for command in (*answers, ("check",))))
+    assert len(told) > 40
+    assert [key for key in sorted(told - {"apiVersion"}) if f"`{key}`" not in guide] == []
 
 
 def test_the_keys_of_checks_are_a_contract(world: CliWorld) -> None:

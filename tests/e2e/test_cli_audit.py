@@ -276,6 +276,43 @@ def test_an_anchor_that_is_gone_is_no_anchor_that_agrees(audited: Audited) -> No
     assert "there is no refs/other/audit" in done.stderr
 
 
+@pytest.mark.parametrize("anchor", ["/nowhere", "empty"])
+def test_a_repository_that_can_not_be_asked_is_told_by_the_option_that_names_it(
+    audited: Audited, tmp_path: Path, anchor: str
+) -> None:
+    done = cli("audit", "verify", str(audited.file), "--anchor", anchor if anchor[0] == "/" else str(tmp_path))
+    assert done.exit_code in (1, 2)
+    assert "repository.url" not in done.stderr
+    assert "--anchor" in done.stderr
+
+
+def test_a_reference_that_is_none_is_told_by_its_option_with_one_to_write(audited: Audited) -> None:
+    done = cli("audit", "verify", str(audited.file), "--anchor", audited.repository, "--ref", "refs/x")
+    assert done.exit_code == 2
+    assert done.stderr == (
+        "error: --ref: 'refs/x' is not the whole name of a reference\nhint: write one such as refs/reconciler/audit\n"
+    )
+
+
+def test_where_nothing_is_signed_intact_is_not_all_that_is_said(audited: Audited, tmp_path: Path) -> None:
+    forged = tmp_path / "forged.jsonl"
+    forged.write_bytes(b"".join(recomputed(audited.log, 180, with_another_sha, 150)))
+    done = cli("audit", "verify", str(forged))
+    assert (done.exit_code, "intact" in done.stdout) == (0, True)
+    assert "nothing in this file is signed: without --key or --anchor" in done.stderr
+
+
+def test_lines_that_were_converted_are_told_once(audited: Audited) -> None:
+    code, found = audited.verify([line[:-1] + b"\r\n" for line in audited.log])
+    assert (code, len(found["problems"]), found["problems"][0]["line"]) == (1, 1, 1)
+    assert "carriage return" in told(found)
+
+
+def test_only_what_an_answer_can_be_printed_as_is_offered(audited: Audited) -> None:
+    assert cli("audit", "verify", str(audited.file), "-o", "name").exit_code == 2
+    assert cli("audit", "verify", str(audited.file), "-o", "yaml").exit_code == 0
+
+
 # --- keys -----------------------------------------------------------------------------------------
 
 

@@ -82,8 +82,36 @@ def test_a_problem_is_told_with_its_place(folder: Path, path: str, text: str, pr
 
 def test_a_valid_policy_is_no_environment(folder: Path) -> None:
     (folder / "policy.yaml").write_text("version: 1\napproval: [{required: 2}]\n")
-    assert cli("validate").stdout == "2 environments are valid\n"
-    assert cli("validate", "environments/policy.yaml").exit_code == 0
+    assert cli("validate").stdout == "2 environments and the policy are valid\n"
+    assert cli("validate", "environments/policy.yaml").stdout == "the policy is valid\n"
+
+
+def test_what_a_policy_says_for_nobody_or_twice_is_told_and_no_problem(folder: Path) -> None:
+    text = 'version: 1\napproval: [{environments: [staging, "x/*"]}]\nrevoked:\n'
+    (folder / "policy.yaml").write_text(text + "".join(f"- {{run_id: 7, reason: {why}}}\n" for why in "ab"))
+    place = "environments/policy.yaml"
+    notes = (
+        f"note: {place}:2:37: approval[0].environments[1]: 'x/*' matches no environment so far\n"
+        f"note: {place}:5:3: revoked[1]: the same as revoked[0]; one entry is enough\n"
+    )
+    for arguments in ((), (place,)):
+        result = cli("validate", *arguments)
+        assert (result.exit_code, result.stderr) == (0, notes)
+    document = json.loads(cli("validate", "-o", "json").stdout)
+    assert (document["policies"], document["items"]) == (1, [])
+    assert document["notes"][0] == {
+        "file": place, "line": 2, "column": 37, "at": "approval[0].environments[1]",
+        "what": "'x/*' matches no environment so far",
+    }  # fmt: skip
+
+
+def test_a_circle_is_told_also_when_a_file_of_it_has_another_mistake(folder: Path) -> None:
+    (folder / "qa.yaml").write_text(GOOD % "qa" + "promote: {after: [staging, Dev, nope]}\n")
+    (folder / "staging.yaml").write_text(GOOD % "staging" + "promote: {after: [qa]}\nx: 1\n")
+    told = [line.split("; wanted")[0] for line in cli("validate").stdout.splitlines()]
+    assert "environments/qa.yaml:4:18: promote.after: found the name 'Dev'" in told
+    assert "environments/qa.yaml:4:18: promote.after: found nope, which no file declares" in told
+    assert "environments/staging.yaml:4:18: promote.after: found a circle: staging → qa → staging" in told
 
 
 def test_what_a_changed_file_waits_for_is_looked_up_in_the_whole_folder(folder: Path) -> None:

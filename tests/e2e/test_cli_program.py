@@ -114,6 +114,7 @@ def test_completion_knows_commands_and_environments(tmp_path: Path) -> None:
     assert completed("reconciler val") == ["validate"]
     assert completed("reconciler why sta") == ["staging"]
     assert completed("reconciler why x") == []
+    assert completed("reconciler promote prod --from sta") == ["staging"]
 
 
 def test_output_into_a_closed_pipe_ends_without_a_traceback(tmp_path: Path) -> None:
@@ -176,6 +177,20 @@ def test_a_message_ends_where_the_terminal_does_and_nowhere_else(tmp_path: Path)
         assert not [line for line in full if line != line.rstrip()]
         wide = on_a_terminal(*arguments, "-o", "wide", NO_COLOR="1", COLUMNS="90")
         assert "run.json does not exist" in wide
+
+
+def test_on_a_narrow_terminal_a_message_is_readable_or_left_to_wide(tmp_path: Path) -> None:
+    world = CliWorld(tmp_path)
+    world.site.declare("dev", 999)
+    world("reconcile")
+    settings = ("-c", str(world.site.settings_file))
+    title, row = on_a_terminal(*settings, "get", NO_COLOR="1", COLUMNS="72").splitlines()
+    assert ("REVISION" in title, len(row) - title.index("MESSAGE") >= 20, len(row) <= 72) == (False, True, True)
+    title, row = on_a_terminal(*settings, "history", "dev", NO_COLOR="1", COLUMNS="80").splitlines()
+    assert ("MESSAGE" in title, title.split()[-1], row.split()[-1]) == (False, "REASON", "RunNotFound")
+    assert len(row) <= 80
+    title, _ = on_a_terminal(*settings, "history", "dev", NO_COLOR="1", COLUMNS="200").splitlines()
+    assert title.split()[-1] == "MESSAGE"
 
 
 # --- the daemon ----------------------------------------------------------------------------------

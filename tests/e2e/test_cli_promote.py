@@ -510,6 +510,25 @@ def test_a_named_run_comes_back_with_the_digest_of_then_whatever_ci_says_now(wor
     assert world.json("rollback", "prod", "--to", "101")["to"] == {"runId": 101, "sha256": "a" * 64}
 
 
+def test_what_was_declared_and_never_live_is_not_gone_back_to(world: World) -> None:
+    world.deploy(101, 102)
+    world.site.push("prod", 103)
+    assert not world.site.reconcile()["prod"].ready
+    world.site.push("prod", 102)
+    assert world.site.reconcile()["prod"].ready
+    result = world("rollback", "prod", "--to", "103")
+    assert (result.exit_code, world.branches()) == (3, [])
+    assert "error: run 103 was declared for prod, but was never live there\nhint: known are run 101: " in result.stderr
+
+
+def test_a_hint_offers_no_revoked_run_and_says_why(world: World) -> None:
+    world.deploy(101, 102, 103)
+    policy = f"version: 1\nrevoked:\n  - sha256: {sha256(world.site.artifact(102))}\n    reason: bad\n"
+    world.site.merge({"environments/policy.yaml": policy})
+    told = world("rollback", "prod", "--to", "77").stderr
+    assert "hint: known are run 101: name one with --to; run 102: revoked, so not to go back to; a new run" in told
+
+
 def test_a_rollback_revokes_what_is_left_in_the_same_commit(world: World) -> None:
     world.deploy(101, 102)
     bad = sha256(world.site.artifact(102))

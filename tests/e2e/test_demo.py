@@ -201,6 +201,7 @@ def test_a_proposal_is_let_in_once_and_a_freeze_can_be_typed_twice(reader: Reade
     _what_was_merged_and_not_pushed_is_pushed(reader)
     _a_freeze_holds_what_is_approved_until_it_is_lifted(reader)
     _a_proposal_that_was_overtaken_is_left_alone(reader)
+    _a_branch_that_was_rewritten_is_told_as_such(reader)
 
 
 def _without_a_proposal_nothing_is_approved(reader: Reader) -> None:
@@ -227,6 +228,20 @@ def _a_freeze_holds_what_is_approved_until_it_is_lifted(reader: Reader) -> None:
     assert reader.stands("staging") == ("Held", "Frozen", 103, 102)
     reader.types("demo", "freeze", "--lift")
     assert reader.stands("staging") == ("Synced", None, 103, 103)
+
+
+def _a_branch_that_was_rewritten_is_told_as_such(reader: Reader) -> None:
+    git = ("git", "-C", str(reader.clone), "-c", "commit.gpgsign=false")
+    commit = (*git, "commit", "--quiet", "--allow-empty")
+    for act in (
+        (*commit, "-m", "mine"), (*git, "push", "--quiet", "origin", "main"),
+        (*commit, "--amend", "-m", "another"), (*git, "push", "--quiet", "--force", "origin", "main"),
+        (*git, "reset", "--quiet", "--hard", "main@{1}"),
+    ):  # fmt: skip
+        subprocess.run(act, check=True)
+    reader.types("demo", "merge", "dev", code=2)
+    assert "somebody rewrote it" in reader.complaint
+    assert "InternalError" not in reader.complaint
 
 
 def _a_proposal_that_was_overtaken_is_left_alone(reader: Reader) -> None:

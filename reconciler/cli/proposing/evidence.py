@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -176,13 +176,10 @@ class Past:
         Raises:
             Stop: There is none.
         """
-        declared, revoked = self._file.pin, is_revoked(self._tip)
-        for pins, tell in ((self._lived, self._by_memory), (self._declared, self._by_history)):
-            if pins:
-                pin = authoring.last_good(pins, declared, revoked)
-                if pin is None:
-                    break
-                return Found(pin, (tell(pin),))
+        declared = self._file.pin
+        pin = authoring.last_good(self._pins, declared, self._revoked)
+        if pin is not None:
+            return Found(pin, (self._tell(pin),))
         raise Stop(
             ExitCode.REFUSED,
             f"there is no release of {self._environment} before run {declared.run_id} to go back to",
@@ -190,18 +187,33 @@ class Past:
         )
 
     def of_run(self, run_id: RunId) -> Found:
-        """A run with the digest that it was live or declared with.
+        """A run with the digest that it was live with; where no memory tells that, that it was declared with.
+
+        What was only declared may be what nobody let in: where a memory knows what was live, that alone counts.
 
         Raises:
             Stop: It never was.
             PolicyDenied: `Revoked`.
         """
-        for pins, tell in ((self._lived, self._by_memory), (self._declared, self._by_history)):
-            if pin := authoring.of_run(pins, run_id):
-                refuse_revoked(self._tip, pin)
-                return Found(pin, (tell(pin),))
+        if pin := authoring.of_run(self._pins, run_id):
+            refuse_revoked(self._tip, pin)
+            return Found(pin, (self._tell(pin),))
         message = f"run {run_id} was never live in {self._environment}, nor declared for it"
+        if authoring.of_run(self._declared, run_id):
+            message = f"run {run_id} was declared for {self._environment}, but was never live there"
         raise Stop(ExitCode.REFUSED, message, f"{self._known()}; a new run comes with `reconciler promote`")
+
+    @property
+    def _pins(self) -> tuple[Pin, ...]:
+        """What may be gone back to, newest first."""
+        return self._lived or self._declared
+
+    def _tell(self, pin: Pin) -> str:
+        return self._by_memory(pin) if self._lived else self._by_history(pin)
+
+    @cached_property
+    def _revoked(self) -> Callable[[Pin], bool]:
+        return is_revoked(self._tip)
 
     @cached_property
     def _attempts(self) -> tuple[Attempt, ...]:
@@ -232,9 +244,18 @@ class Past:
         return authoring.fact(f"By the history of {self._file.path}", text)
 
     def _known(self) -> str:
-        runs = dict.fromkeys(pin.run_id for pin in (*self._lived, *self._declared) if pin != self._file.pin)
-        named = ", ".join(map(str, list(runs)[:_NAMED]))
-        return f"known are run {named}: name one with --to" if named else "nothing else was ever declared here"
+        """Which runs `--to` takes, and which it does not."""
+        others = [pin for pin in self._pins if pin.sha256 != self._file.pin.sha256]
+        revoked = [pin for pin in others if self._revoked(pin)]
+        allowed = [pin for pin in others if pin not in revoked]
+        known = f"known are run {_runs(allowed)}: name one with --to" if allowed else ""
+        left_out = f"run {_runs(revoked)}: revoked, so not to go back to" if revoked else ""
+        nothing = f"nothing else was ever {'live' if self._lived else 'declared'} here"
+        return "; ".join(filter(None, (known, left_out))) or nothing
+
+
+def _runs(pins: Iterable[Pin]) -> str:
+    return ", ".join(map(str, list(dict.fromkeys(pin.run_id for pin in pins))[:_NAMED]))
 
 
 def _pin(attempt: Attempt) -> Pin | None:

@@ -20,6 +20,8 @@ from reconciler.core.strictjson import Malformed, Shape, canonical, hex64, recor
 MAX_FINDINGS = 1_000
 """Problems, and likewise notes, that one verification lists: a file of garbage must not fill the memory."""
 
+_WORTH_A_NOTE = 1.0
+"""Seconds by which a clock goes back: less is what setting it right by the network does."""
 _END = "end"
 _TRAILER: dict[str, Shape] = {"entries": whole, "head": hex64, "kind": text, "v": whole}
 
@@ -122,12 +124,18 @@ class _Judge:
     attempt: int = 0
     """The largest attempt id so far."""
     open: dict[int, Entry] = field(default_factory=dict)
+    carriage: bool = False
+    """Whether it was told of line ends that the store does not write: once, not for each line."""
     problems: list[Problem] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
 
     def take(self, data: bytes) -> None:
         """Judge the next line."""
         self.line += 1
+        if data.endswith(b"\r\n"):
+            if not self.carriage:
+                self._problem("lines end with a carriage return: the file was converted; take it as it was exported")
+            self.carriage, data = True, data[:-2] + b"\n"
         try:
             self._take(read_object(data), data)
         except Malformed as malformed:
@@ -209,7 +217,10 @@ class _Judge:
             self._problem(f"entry {entry.seq} does not follow the entry before: `prev` is not that one's hash")
         if self.at and entry.at < self.at:
             back = (self.at - entry.at).total_seconds()
-            self._add(self.notes, f"entry {entry.seq} was written {back:g} s before the one before it, by its clock")
+            if back >= _WORTH_A_NOTE:
+                self._add(
+                    self.notes, f"entry {entry.seq} was written {back:g} s before the one before it, by its clock"
+                )
         self._attempt(entry)
         self._anchor(entry)
         self.head, self.sound, self.at = entry.head, True, entry.at
