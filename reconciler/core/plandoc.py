@@ -7,12 +7,11 @@ to the command line.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from reconciler.core import durations
+from reconciler.core.alterations import Setting
 from reconciler.core.contents import Changes
 from reconciler.core.plan import INSTALLS, Plan
 from reconciler.core.rules import Frozen
@@ -21,22 +20,6 @@ from reconciler.model import Action, CommitId, Declared, EnvironmentName, Gate, 
 
 VERSION = 1
 """Of what a whole plan's digest is made over."""
-PINS = frozenset({"artifact.run_id", "artifact.sha256"})
-"""The two lines that a promotion changes; shown as such, and not among the settings."""
-ABSENT = "-"
-"""How a field or an entry that is not there is shown."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One field of a declaration that the merge changes, beside the two lines of a promotion."""
-
-    path: str
-    before: object
-    """As the file has it: text, number, truth, or a list or mapping of those. None: it is not there."""
-    after: object
-    loosens: bool = False
-    """Whether it lowers a bar: less is asked of later changes, or of what comes here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,77 +171,6 @@ class ChangePlan:
             "v": VERSION,
         }
         return hashlib.sha256(canonical(document).encode()).hexdigest()
-
-
-# --- settings ------------------------------------------------------------------------------------
-
-
-def altered(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[Setting, ...]:
-    """The fields that differ, in order of path, without the two lines of a promotion."""
-    whole = {path for path in ("approval",) if path in before or path in after}  # `none`, and no mapping
-    paths = [p for p in sorted({*before, *after}) if p not in PINS and p.partition(".")[0] not in whole - {p}]
-    before = {**before, **{path: _mapping(before, path) for path in whole if path not in before}}
-    after = {**after, **{path: _mapping(after, path) for path in whole if path not in after}}
-    return tuple(
-        Setting(path, before.get(path), after.get(path), loosens(path, before, after))
-        for path in paths
-        if before.get(path) != after.get(path)
-    )
-
-
-def entries_altered(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[Setting, ...]:
-    """The entries of a policy's lists that go and come. One that goes lowers a bar, or opens a window."""
-    found: list[Setting] = []
-    for path in sorted({*before, *after}):
-        old, new = _entries(before.get(path)), _entries(after.get(path))
-        found += [Setting(path, entry, None, loosens=True) for entry in old if entry not in new]
-        found += [Setting(path, None, entry) for entry in new if entry not in old]
-    return tuple(found)
-
-
-def _entries(value: object) -> tuple[object, ...]:
-    return tuple(value) if isinstance(value, tuple | list) else () if value is None else (value,)
-
-
-def _mapping(leaves: Mapping[str, object], path: str) -> dict[str, object]:
-    inner = {p.removeprefix(f"{path}."): value for p, value in leaves.items() if p.startswith(f"{path}.")}
-    return {name: value for name, value in inner.items() if value is not None}
-
-
-def shown(value: object) -> str:
-    """A field's value as YAML would have it."""
-    if value is None:
-        return ABSENT
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple | list):
-        return f"[{', '.join(shown(item) for item in value)}]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {shown(item)}" for key, item in value.items() if item is not None) + "}"
-    return str(value)
-
-
-def loosens(path: str, before: Mapping[str, object], after: Mapping[str, object]) -> bool:
-    """Whether one field that differs lowers a bar."""
-    old, new = before.get(path), after.get(path)
-    match path:
-        case "approval":
-            return new == "none" and old != "none"
-        case "approval.required":
-            return isinstance(old, int) and isinstance(new, int) and new < old
-        case "approval.allow_self":
-            return new is True
-        case "approval.from":
-            return isinstance(old, tuple) and not (isinstance(new, tuple) and set(new) <= set(old))
-        case "promote.after":
-            return isinstance(old, tuple) and not (isinstance(new, tuple) and set(old) <= set(new))
-        case "promote.soak":
-            return _seconds(new) < _seconds(old)
-    return False
-
-
-def _seconds(value: object) -> float:
-    return durations.parse(value) if isinstance(value, str) else 0.0
 
 
 # --- words ---------------------------------------------------------------------------------------

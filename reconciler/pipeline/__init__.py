@@ -1,10 +1,10 @@
 """ONE pass for ONE environment, in the order of the way of the data.
 
 `planner.py` is the judgement, without effect; `run.py` carries it out. `gates.py` brings the facts to each gate of
-`core`, `letting_in.py` and `changes.py` those of the file's way along the branch; `home.py` finds out where the
-environment lives and what is there; `record.py` says where it stands. `world.py` names the ports that a pass touches;
-`fleet.py`, with `rulebook.py` and `soaks.py`, what concerns more than one environment. None of it knows an adapter,
-thread or schedule.
+`core`, `letting_in.py` and `changes.py` those of the file's way along the branch, `upstream.py` those of the
+environments before; `home.py` finds out where it lives and what is there; `record.py` says where it stands.
+`world.py` names the ports that a pass touches; `fleet.py`, with `rulebook.py` and `soaks.py`, what concerns more than
+one environment. None of it knows an adapter, thread or schedule.
 """
 
 from __future__ import annotations

@@ -12,17 +12,16 @@ from reconciler.catalog import Declared as DeclaredFile
 from reconciler.core.approve import Approval
 from reconciler.core.declare import Declaration, PromoteSpec
 from reconciler.core.plan import Wanted
-from reconciler.core.promotion import Upstream, judge_promotion, strictest
+from reconciler.core.promotion import judge_promotion, strictest
 from reconciler.core.provenance import Provenance, judge_run
 from reconciler.core.yamltree import Problem
-from reconciler.errors import PolicyDenied, Reason, ReconcilerError
+from reconciler.errors import PolicyDenied, Reason
 from reconciler.model import (
     Action,
     Artifact,
     Attempt,
     Change,
     CommitId,
-    EnvironmentName,
     Gate,
     GateResult,
     OperatorHand,
@@ -31,8 +30,9 @@ from reconciler.model import (
     Verdict,
 )
 from reconciler.pipeline.fleet import Fleet
-from reconciler.pipeline.home import Home, find_home, trouble
+from reconciler.pipeline.home import Home
 from reconciler.pipeline.letting_in import LettingIn
+from reconciler.pipeline.upstream import look
 from reconciler.pipeline.world import Held, World, gate
 from reconciler.ports import Source
 
@@ -245,7 +245,7 @@ class Gates:
             if self._file.upstream_problem:
                 hint = "mend promote.after; `reconciler validate` shows it before a push"
                 raise PolicyDenied(Reason.INVALID_DECLARATION, self._file.upstream_problem, hint)
-            upstreams = [self._upstream(name, declaration) for name in rule.after]
+            upstreams = [look(self._world, self._fleet, name, declaration) for name in rule.after]
             result = judge_promotion(wanted, rule, upstreams, self._world.clock.now())
         if result.verdict is Verdict.HELD:
             raise Held(result)
@@ -309,31 +309,6 @@ class Gates:
 
     def _letting_in(self) -> LettingIn:
         return LettingIn(self._world, self._fleet.rulebook, self._file, self._home, self.changes)
-
-    def _upstream(self, name: EnvironmentName, declaration: Declaration) -> Upstream:
-        """An environment before this one, looked at now."""
-        file = self._fleet.catalog.get(name)
-        try:
-            home = find_home(self._world, file)
-        except ReconcilerError as error:
-            self._fleet.soaks.lost_sight(name)
-            live = self._world.store.statuses().get(name)
-            return Upstream(name, live.live if live else None, f"it can't be looked at: {error.message}")
-        if home is None:
-            return Upstream(name, None)
-        wrong = trouble(home) or self._unlike(home, declaration)
-        soak = self._fleet.soaks.see(name, home, healthy=not wrong)
-        return Upstream(name, home.observed.live, wrong, soak)
-
-    def _unlike(self, home: Home, declaration: Declaration) -> str:
-        """Why what is live there proves nothing here, though it is whole."""
-        live, there = home.observed.live, home.reading.declaration if home.reading else None
-        revoked = self._fleet.rulebook.rules().revoked(live.run_id, live.sha256) if live else None
-        if revoked:
-            return f"it is revoked: {revoked.reason}"
-        if there and there.artifact.unpack != declaration.artifact.unpack:
-            return f"there it is unpacked as {there.artifact.unpack}, and here as {declaration.artifact.unpack}"
-        return ""
 
     def _expect_forward(self, now: datetime) -> None:
         """A clock behind what was recorded can't say whether a window is closed.

@@ -124,7 +124,9 @@ class Pass:
     def _see(self) -> None:
         """What was just seen counts for those that promote from here."""
         if self._home is not None and self._file.environment in self._fleet.catalog.soaks:
-            self._fleet.soaks.see(self._file.environment, self._home, healthy=not trouble(self._home))
+            live = self._home.observed.live
+            well = not trouble(self._home) and not (live and self._revoked(live.run_id, live.sha256))
+            self._fleet.soaks.see(self._file.environment, self._home, healthy=well)
 
     def _install(
         self,

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from reconciler.core.alterations import altered, entries_altered, shown
 from reconciler.core.declare import read
 from reconciler.core.plan import Plan, Proposed
 from reconciler.core.plandoc import (
@@ -14,12 +15,9 @@ from reconciler.core.plandoc import (
     EnvironmentPlan,
     PolicyChange,
     WayBack,
-    altered,
     earliest,
-    entries_altered,
     on_failure,
     on_merge,
-    shown,
     undo,
 )
 from reconciler.errors import Reason

@@ -12,9 +12,10 @@ from markdown_it import MarkdownIt
 from reconciler.cli.planning import markdown
 from reconciler.cli.planning import text as terminal
 from reconciler.cli.planning.markdown import LIMIT, comment
+from reconciler.core.alterations import Setting
 from reconciler.core.contents import FileFact, compare
 from reconciler.core.plan import Plan, Proposed
-from reconciler.core.plandoc import Brief, ChangePlan, Commits, EnvironmentPlan, Files, PolicyChange, Setting, Subject
+from reconciler.core.plandoc import Brief, ChangePlan, Commits, EnvironmentPlan, Files, PolicyChange, Subject
 from reconciler.errors import Reason
 from reconciler.model import (
     Action,

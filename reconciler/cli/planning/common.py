@@ -10,8 +10,9 @@ from dataclasses import replace
 
 from reconciler.catalog import Catalog
 from reconciler.core import strict
+from reconciler.core.alterations import entries_altered
 from reconciler.core.declare import POLICY
-from reconciler.core.plandoc import PolicyChange, WayBack, entries_altered
+from reconciler.core.plandoc import PolicyChange, WayBack
 from reconciler.core.rules import PolicyReading, Rules
 from reconciler.errors import ReconcilerError
 from reconciler.model import CommitId, GateResult, Release, Verdict

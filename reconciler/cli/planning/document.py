@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from reconciler.cli.documents import Document, declared, gate, kind, live, time
 from reconciler.core import plandoc
+from reconciler.core.alterations import Setting
 from reconciler.core.contents import FileChange, FileFact
-from reconciler.core.plandoc import Brief, ChangePlan, Commits, EnvironmentPlan, Files, PolicyChange, Setting
+from reconciler.core.plandoc import Brief, ChangePlan, Commits, EnvironmentPlan, Files, PolicyChange
 
 
 def document(plan: ChangePlan) -> Document:

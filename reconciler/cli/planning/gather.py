@@ -17,9 +17,10 @@ from reconciler.catalog import Declared as DeclaredFile
 from reconciler.cli.exits import ExitCode, Stop
 from reconciler.cli.planning.common import CommonRules
 from reconciler.cli.planning.evidence import Before, Evidence, Listings
+from reconciler.core.alterations import altered
 from reconciler.core.declare import FOLDER, Declaration, Reading
 from reconciler.core.plan import INSTALLS, Proposed
-from reconciler.core.plandoc import Brief, ChangePlan, EnvironmentPlan, altered
+from reconciler.core.plandoc import Brief, ChangePlan, EnvironmentPlan
 from reconciler.errors import Reason
 from reconciler.model import CommitId, Declared, EnvironmentName, Gate, GateResult, Verdict
 from reconciler.pipeline import Fleet, Planned, Planner, World

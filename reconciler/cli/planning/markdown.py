@@ -14,8 +14,9 @@ from collections.abc import Iterable, Sequence
 
 from reconciler.cli.planning import words
 from reconciler.cli.render import ARROW, escape, moment, short
-from reconciler.core import plandoc
-from reconciler.core.plandoc import ChangePlan, Commits, EnvironmentPlan, Files, PolicyChange, Setting
+from reconciler.core import alterations, plandoc
+from reconciler.core.alterations import Setting
+from reconciler.core.plandoc import ChangePlan, Commits, EnvironmentPlan, Files, PolicyChange
 from reconciler.model import GateResult, Verdict
 
 LIMIT = 60_000
@@ -211,8 +212,8 @@ def _settings(settings: Sequence[Setting]) -> list[str]:
     rows = [
         (
             code(item.path),
-            code(plandoc.shown(item.before)),
-            code(plandoc.shown(item.after)),
+            code(alterations.shown(item.before)),
+            code(alterations.shown(item.after)),
             "⚠️ **lowers a bar**" if item.loosens else "",
         )
         for item in settings[: words.SHOWN]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from reconciler.cli.planning import words
 from reconciler.cli.render import ARROW, Cell, Page, moment, short
 from reconciler.cli.story import gate_rows
-from reconciler.core import plandoc
-from reconciler.core.plandoc import ChangePlan, Commits, EnvironmentPlan, Files, PolicyChange, Setting
+from reconciler.core import alterations
+from reconciler.core.alterations import Setting
+from reconciler.core.plandoc import ChangePlan, Commits, EnvironmentPlan, Files, PolicyChange
 from reconciler.model import GateResult, Verdict
 
 Row = tuple[Cell | str, ...]
@@ -86,7 +87,7 @@ def _settings(settings: tuple[Setting, ...]) -> list[Row]:
         (
             Cell("!" if item.loosens else "", "bad"),
             item.path,
-            f"{plandoc.shown(item.before)} {ARROW} {plandoc.shown(item.after)}",
+            f"{alterations.shown(item.before)} {ARROW} {alterations.shown(item.after)}",
         )
         for item in settings[: words.SHOWN]
     ]

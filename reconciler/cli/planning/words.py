@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from reconciler.cli.render import ARROW, counted, moment, short
-from reconciler.core import plandoc
+from reconciler.core import alterations, plandoc
+from reconciler.core.alterations import Setting
 from reconciler.core.contents import Changes, FileChange, FileFact
-from reconciler.core.plandoc import Brief, ChangePlan, Commits, EnvironmentPlan, Setting
+from reconciler.core.plandoc import Brief, ChangePlan, Commits, EnvironmentPlan
 from reconciler.model import Declared, Gate, GateResult, Release, Verdict
 
 SHOWN = 50
@@ -161,12 +162,12 @@ def _entry(value: object) -> str:
         case {"cron": cron, "duration": duration, "time_zone": zone, "environments": names, "reason": reason}:
             return f"{reason}: {cron} for {duration} ({zone}), {_covered(names)}"
         case {"environments": names, **rest}:
-            return f"{', '.join(f'{key} {plandoc.shown(item)}' for key, item in rest.items())}, {_covered(names)}"
-    return plandoc.shown(value)
+            return f"{', '.join(f'{key} {alterations.shown(item)}' for key, item in rest.items())}, {_covered(names)}"
+    return alterations.shown(value)
 
 
 def _covered(names: object) -> str:
-    return "for all environments" if names == ("*",) else f"for {', '.join(map(plandoc.shown, _items(names)))}"
+    return "for all environments" if names == ("*",) else f"for {', '.join(map(alterations.shown, _items(names)))}"
 
 
 def _items(names: object) -> Sequence[object]:
