@@ -91,6 +91,7 @@ def test_what_is_not_healthy_has_no_row() -> None:
         pytest.param(10, 0, 10.0, id="the other clock stood"),
         pytest.param(-3600, 10, 10.0, id="the wall clock was set back"),
         pytest.param(5, 10, 15.0, id="the slower one counts"),
+        pytest.param(GAP, 10, 20.0, id="the wall clock was set forward by less than the gap"),
         pytest.param(GAP, GAP, 10.0 + GAP, id="just within the gap"),
         pytest.param(GAP + 0.1, 10, 0.0, id="the wall clock jumped over the gap"),
         pytest.param(10, GAP + 0.1, 0.0, id="the process slept, and the wall clock hides it"),

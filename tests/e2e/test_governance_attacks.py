@@ -72,7 +72,21 @@ def test_a_file_that_is_removed_and_pushed_anew_does_not_lose_its_approvers(site
     held(site.reconcile()["prod"], Reason.APPROVAL_MISSING)
     promote_to_2(site)
     stopped(site, "prod", Reason.APPROVAL_MISSING, live=1)
+    assert "artifact.run_id" in " ".join(word(site.reconcile()["prod"], Gate.APPROVAL).evidence)
     assert site.current("staging") == 2
+
+
+def test_an_approver_whom_a_push_drops_and_puts_back_is_asked_all_the_same(site: Site) -> None:
+    """In between somebody else approves a run; no trace of the push is left at the tip."""
+    lead = {"from": ["lead@example.com"]}
+    site.declare("prod", 1, promote=AFTER, approval=lead)
+    assert site.reconcile()["prod"].ready
+    site.declare("staging", 2)
+    site.reconcile()
+    site.push("prod", 1, promote=AFTER)
+    site.declare("prod", 2, promote=AFTER)
+    site.push("prod", 2, promote=AFTER, approval=lead)
+    stopped(site, "prod", Reason.APPROVER_NOT_ALLOWED, live=1)
 
 
 def test_no_push_takes_a_revocation_out_whatever_else_happens_to_the_policy(site: Site) -> None:
@@ -271,11 +285,14 @@ def test_an_upstream_that_goes_bad_while_the_bytes_come_proves_nothing_any_more(
 
 
 def test_an_upstream_that_nobody_let_in_proves_nothing(site: Site) -> None:
-    """A new environment is only pushed, and prod is made to promote from there."""
+    """A new environment is only pushed, and prod is made to promote from there too."""
+    site.declare("staging", 2)
+    site.reconcile()
     site.push("qa", 2)
     site.declare("prod", 2, promote={"after": ["qa"]})
     held(site.reconcile()["qa"], Reason.APPROVAL_MISSING)
     stopped(site, "prod", Reason.NOT_IN_UPSTREAM, live=1)
+    assert site.reconcile()["prod"].message.startswith("qa runs nothing")
     assert site.current("qa") is None
 
 
@@ -332,6 +349,7 @@ def test_an_accepted_rewrite_makes_no_newcomer_of_what_was_there(site: Site) -> 
     site.configure(new_environments="none")
     site.reconcile()
     rewrite(site, {"environments/prod.yaml": site.declaration("prod", 3)})
+    assert "is gone with the history that held it" in site.reconcile()["prod"].message
     site.git.direct_push(site.engineer, "environments/prod.yaml", site.declaration("prod", 3) + "# again\n")
     stopped(site, "prod", Reason.APPROVAL_MISSING, live=1)
 
