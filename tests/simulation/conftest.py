@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.known import BUGS
 from tests.simulation.world import FakeWorld, Process
 
 
@@ -23,10 +22,3 @@ def process(world: FakeWorld) -> Process:
     process.round()
     assert world.runs_live("prod") == 1
     return process
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is known to be broken must fail."""
-    for item in items:
-        if reason := BUGS.get(item.name):
-            item.add_marker(pytest.mark.xfail(reason=reason, strict=True))

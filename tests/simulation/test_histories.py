@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.history import History
-from tests.simulation.known import SEEDS as KNOWN
 from tests.simulation.moves import EVERYTHING
 from tests.simulation.rules_moves import GOVERNANCE, begin
 
@@ -40,8 +39,4 @@ def test_no_history_breaks_a_promise(first: int) -> None:
 @pytest.mark.parametrize("first", range(0, GOVERNED_SEEDS, BLOCK))
 def test_no_history_breaks_a_rule_between_environments_and_each_pass_is_foreseen(first: int) -> None:
     for seed in range(first, first + BLOCK):
-        if seed in KNOWN:
-            with pytest.raises(AssertionError):
-                play(seed, governed=True)
-        else:
-            play(seed, governed=True)
+        play(seed, governed=True)
