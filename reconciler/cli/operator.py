@@ -72,7 +72,7 @@ def accept_rewrite(
     """Follow a branch that was rewritten, from a commit on.
 
     Until then every environment holds with BranchRewritten. It approves nothing: a file that stands otherwise than
-    it was last let in holds until it goes back, or is let in anew.
+    it was last let in holds until it goes back to that.
     """
     from reconciler import wiring
     from reconciler.cli import memory
