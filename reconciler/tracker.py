@@ -14,6 +14,11 @@ from reconciler.model import CommitId, EnvironmentName, Rewrite
 from reconciler.ports import Clock, Repository, Store
 
 
+def rewritten(tip: CommitId, seen: CommitId | None) -> str:
+    """Why a tip may not be followed; in full, as `accept-rewrite` takes it."""
+    return f"the tip {tip} does not descend from {seen}, the last tip that was seen"
+
+
 class NothingToAccept(Exception):
     """There is no rewrite to accept, or not at that commit; `hint` says what to give instead."""
 
@@ -86,8 +91,7 @@ class Tracker:
         elif tip != self._seen or tip != self._catalog.tip or self._catalog.rewritten:
             self._repository.fetch(tip)
             if not self._descends(tip):
-                why = f"the tip {tip[:12]} does not descend from {self._seen}, the last tip that was seen"
-                self._lose(why, tip)
+                self._lose(rewritten(tip, self._seen), tip)
             else:
                 self._follow(tip)
         return self._hand_over()

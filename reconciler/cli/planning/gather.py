@@ -26,6 +26,7 @@ from reconciler.model import CommitId, Declared, EnvironmentName, Gate, GateResu
 from reconciler.pipeline import Fleet, Planned, Planner, World
 from reconciler.pipeline.gates import Gates
 from reconciler.pipeline.world import Held
+from reconciler.tracker import rewritten
 
 CONCERNED = 50
 """Environments that are looked at although their own file stays as it is."""
@@ -105,7 +106,7 @@ def _rewritten(world: World, seen: CommitId | None, onto: CommitId, merge: Commi
     """Why a pass would not follow the branch after the merge, as the tracker would find; empty when it would."""
     if seen is None or world.repository.is_ancestor(seen, merge):
         return ""
-    return f"the tip {onto[:12]} does not descend from {seen}, the last tip that was seen"
+    return rewritten(onto, seen)
 
 
 class Gathering:
