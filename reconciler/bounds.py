@@ -36,4 +36,15 @@ class Bounds(BaseModel):
     fetch_seconds: float = Field(
         1_800.0, gt=0, description="Deadline for one whole download; one byte a second ends here, and is resumed."
     )
+    api_bytes: int = Field(
+        10 * 1024**2, gt=0, description="Largest answer of a forge's API. Origin: 100 entries of 100 KiB on one page."
+    )
+    api_pages: int = Field(
+        100, gt=0, description="Most pages of one list of a forge's API; a longer list is not judged by a part of it."
+    )
     redirects: int = Field(5, ge=0, description="Most redirects followed for one request.")
+    webhook_bytes: int = Field(
+        2 * 1024**2,
+        gt=0,
+        description="Largest body of a webhook; above it the next poll finds out.",
+    )

@@ -8,29 +8,23 @@ against a file that changed in between; without one the digest still tells, only
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from threading import Lock
-from typing import Annotated, Self
+from typing import Self
 from urllib.parse import quote
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from reconciler import __version__
 from reconciler.bounds import Bounds
 from reconciler.errors import Transient
 from reconciler.model import Artifact, Run, RunId
-from reconciler.ports import ArtifactStream, Clock, Parts, Source
+from reconciler.net import Answer, Body, Reach, Secret, VariableName, Web, range_end, shown
+from reconciler.ports import ArtifactStream, Parts, Source
 from reconciler.sources import layout
-from reconciler.sources.credentials import Credential
-from reconciler.sources.reach import Reach, shown
-from reconciler.sources.web import Answer, Web
 
 _ABSENT = frozenset({404, 410})
 _JSON = frozenset({"", "application/json", "text/json", "text/plain", "application/octet-stream"})
@@ -38,13 +32,6 @@ _JSON = frozenset({"", "application/json", "text/json", "text/plain", "applicati
 _PAGES = frozenset({"text/html", "application/xhtml+xml"})
 _VALIDATORS = 1_000
 """Artifacts whose validator is remembered; the oldest is forgotten first."""
-_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)", re.ASCII)
-
-
-def _variable(value: str) -> str:
-    if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", value):  # what does not look like a name may be the token itself
-        raise ValueError("the name of a variable: capital letters, digits and _")
-    return value
 
 
 class Options(BaseModel):
@@ -53,7 +40,7 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
 
     url: str = Field(description="http or https address of the folder that holds one folder for each run")
-    token_env: Annotated[str, AfterValidator(_variable)] | None = Field(
+    token_env: VariableName | None = Field(
         None, description="the environment variable that holds a bearer token for url's own host"
     )
     token_file: Path | None = Field(None, strict=False, description="the file that holds it")
@@ -65,7 +52,7 @@ class Options(BaseModel):
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
-        home = Reach(self.url, self.allowed_hosts).home
+        home = Reach(self.url, self.allowed_hosts, layout.unavailable).home
         if "?" in self.url or "#" in self.url:
             raise ValueError("url: a query or a fragment is never sent; leave it out")
         if self.token_env and self.token_file:
@@ -82,20 +69,25 @@ def create(options: Mapping[str, object], parts: Parts) -> Source:
         pydantic.ValidationError: The options are not what this source takes.
     """
     chosen = Options.model_validate(dict(options))
-    credential = Credential(chosen.token_env, chosen.token_file)
-    reach = Reach(chosen.url, chosen.allowed_hosts)
+    reach = Reach(chosen.url, chosen.allowed_hosts, layout.unavailable)
     verify = str(chosen.ca_file) if chosen.ca_file else True
-    web = Web(reach, credential, parts.clock, parts.bounds, verify, chosen.proxy)
-    return HttpSource(chosen.url, web, parts.clock, parts.bounds)
+    web = Web(reach, _secret(chosen), parts.clock, parts.bounds, verify, chosen.proxy, layout.unavailable)
+    return HttpSource(chosen.url, web, parts.bounds)
+
+
+def _secret(chosen: Options) -> Secret | None:
+    if chosen.token_env is None and chosen.token_file is None:
+        return None
+    hint = "check token_file in the source's settings, and that the daemon's user may read it"
+    return Secret("the source's token", layout.unavailable, chosen.token_env, chosen.token_file, hint)
 
 
 class HttpSource:
     """Asks one server for `<url>/<run_id>/<file>`."""
 
-    def __init__(self, url: str, web: Web, clock: Clock, bounds: Bounds) -> None:
+    def __init__(self, url: str, web: Web, bounds: Bounds) -> None:
         self._url = url.rstrip("/")
         self._web = web
-        self._clock = clock
         self._bounds = bounds
         self._validators = _Validators()
 
@@ -142,8 +134,8 @@ class HttpSource:
             raise _page(answer)
         self._validators.learn(url, answer.headers.get("ETag"))
         if answer.status == 200:
-            return _Stream(0, answer.length, answer)
-        return _Stream(offset, _range_end(answer, offset), answer)
+            return Body(0, answer.length, answer, layout.unavailable)
+        return Body(offset, range_end(answer, offset, layout.unavailable), answer, layout.unavailable)
 
     def _expect(self, answer: Answer, *statuses: int) -> None:
         """Raises `Transient` for any other status, telling a missing credential from a broken server."""
@@ -152,33 +144,13 @@ class HttpSource:
         said, hint = f"{shown(answer.url)} answers {answer.status}", "look into the log of the server behind the source"
         if answer.status in (401, 403):
             hint = "check the source's token (token_env or token_file): missing, expired, or without the right to read"
-        if (wait := _retry_after(answer.headers.get("Retry-After"), self._clock)) is not None:
+        if (wait := answer.retry_after) is not None:
             said += f" and asks to wait for {wait} s"
             hint = "nothing to do: it is tried again later; if it stays, poll less often"
         raise layout.unavailable(said, hint)
 
     def _address(self, run_id: RunId, name: str) -> str:
         return f"{self._url}/{run_id}/{quote(name, safe='')}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Stream:
-    """A body on its way. `end` is where in the file it must end, when the server said so."""
-
-    offset: int
-    end: int | None
-    answer: Answer
-
-    def __iter__(self) -> Iterator[bytes]:
-        position = self.offset
-        for chunk in self.answer.chunks():
-            position += len(chunk)
-            yield chunk
-        if self.end is not None and position != self.end:
-            raise layout.unavailable(
-                f"{shown(self.answer.url)}: the answer ended after byte {position} of {self.end}",
-                "nothing to do: the download goes on from where it is",
-            )
 
 
 class _Validators:
@@ -230,27 +202,3 @@ def _page(answer: Answer) -> Transient:
         f"{shown(answer.url)} answers with an HTML page instead of the file",
         "that is often a login page: check the source's token and url",
     )
-
-
-def _range_end(answer: Answer, offset: int) -> int:
-    """Where the file ends, from a partial answer that begins where it was asked to."""
-    found = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
-    if not found or int(found[1]) != offset:
-        raise layout.unavailable(
-            f"{shown(answer.url)} answers with another part of the file than the one from byte {offset} on",
-            "check the server behind the source: its answers to range requests are wrong",
-        )
-    return int(found[2]) + 1 if found[3] == "*" else int(found[3])
-
-
-def _retry_after(value: str | None, clock: Clock) -> int | None:
-    """Seconds, from either form of RFC 9110, section 10.2.3; None when it says nothing readable."""
-    if value is None:
-        return None
-    if value.isascii() and value.isdigit() and len(value) < 10:
-        return int(value)
-    try:
-        when: datetime = parsedate_to_datetime(value)
-        return max(0, round((when.replace(tzinfo=when.tzinfo or UTC) - clock.now()).total_seconds()))
-    except (ValueError, TypeError, OverflowError):
-        return None

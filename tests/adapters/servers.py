@@ -22,10 +22,15 @@ RESET = b"\0reset"
 
 @dataclass(frozen=True)
 class Request:
-    """The head of a request, header names in lower case."""
+    """A request, header names in lower case; a body only by its Content-Length."""
 
     line: str
     headers: dict[str, str]
+    body: bytes = b""
+
+    @property
+    def method(self) -> str:
+        return self.line.split(" ")[0]
 
     @property
     def path(self) -> str:
@@ -94,8 +99,12 @@ class ScriptedServer:
             if not got:
                 return
             head += got
-        line, *rest = head.decode().split("\r\n\r\n")[0].split("\r\n")
-        request = Request(line, {name.lower(): value for name, value in (one.split(": ", 1) for one in rest)})
+        top, _, body = head.partition(b"\r\n\r\n")
+        line, *rest = top.decode().split("\r\n")
+        headers = {name.lower(): value for name, value in (one.split(": ", 1) for one in rest)}
+        while len(body) < int(headers.get("content-length", "0")) and (got := connection.recv(65536)):
+            body += got
+        request = Request(line, headers, body)
         self.requests.append(request)
         for data in self._script(request):
             if self.stopped.is_set():

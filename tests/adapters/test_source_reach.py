@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from reconciler.errors import Reason, Transient
-from reconciler.sources.reach import Reach, origin, shown
+from reconciler.net import Reach, origin, shown
+from reconciler.sources.layout import unavailable
 
 HOME = "https://ci.example/runs"
 START = f"{HOME}/101/shop.zip"
@@ -25,7 +26,7 @@ START = f"{HOME}/101/shop.zip"
     ],
 )
 def test_a_redirect_is_followed_to(location: str, target: str) -> None:
-    reach = Reach(HOME, ["blobs.example", "blobs.example:8443"])
+    reach = Reach(HOME, ["blobs.example", "blobs.example:8443"], unavailable)
     assert reach.follow(START, location) == target
 
 
@@ -68,13 +69,13 @@ def test_a_redirect_is_followed_to(location: str, target: str) -> None:
 )
 def test_a_redirect_is_not_followed_to(location: str | None) -> None:
     with pytest.raises(Transient) as caught:
-        Reach(HOME, ["blobs.example"]).follow(START, location)
+        Reach(HOME, ["blobs.example"], unavailable).follow(START, location)
     assert caught.value.reason is Reason.SOURCE_UNAVAILABLE
     assert "word" not in str(caught.value)
 
 
 def test_an_operator_who_names_a_private_address_is_believed() -> None:
-    reach = Reach("http://10.0.0.5:8080/runs", ["10.0.0.6:9000"])
+    reach = Reach("http://10.0.0.5:8080/runs", ["10.0.0.6:9000"], unavailable)
     assert reach.follow("http://10.0.0.5:8080/runs/1/x", "/y") == "http://10.0.0.5:8080/y"
     assert reach.follow("http://10.0.0.5:8080/runs/1/x", "http://10.0.0.6:9000/y") == "http://10.0.0.6:9000/y"
     with pytest.raises(Transient) as caught:
@@ -83,7 +84,7 @@ def test_an_operator_who_names_a_private_address_is_believed() -> None:
 
 
 def test_http_may_be_left_for_https_on_the_same_host_but_not_the_other_way() -> None:
-    reach = Reach("http://ci.example/runs", [])
+    reach = Reach("http://ci.example/runs", [], unavailable)
     assert reach.follow("http://ci.example/runs/1/x", "https://ci.example/y") == "https://ci.example/y"
     with pytest.raises(Transient, match="from https to http"):
         reach.follow("https://ci.example/y", "http://ci.example/runs/1/x")
@@ -94,7 +95,7 @@ def test_http_may_be_left_for_https_on_the_same_host_but_not_the_other_way() -> 
 )
 def test_an_address_that_is_none_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is looked at below
-        Reach(url, [])
+        Reach(url, [], unavailable)
     assert "word" not in str(caught.value)
 
 
@@ -103,7 +104,7 @@ def test_an_address_that_is_none_is_refused_without_showing_it(url: str) -> None
 )
 def test_an_allowed_host_is_a_host(entry: str) -> None:
     with pytest.raises(ValueError, match=r"host|address"):
-        Reach(HOME, [entry])
+        Reach(HOME, [entry], unavailable)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""One GET at a time from a server that may be slow, wrong or hostile.
+"""One request at a time to a server that may be slow, wrong or hostile.
 
 Guards every answer, before anybody reads it: deadlines on connecting, on silence and on the whole; bounded
 bodies; redirects one by one, judged by `reach`; the credential to its own origin only; nothing from the
@@ -19,6 +19,8 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 
@@ -29,10 +31,9 @@ from requests.adapters import HTTPAdapter
 from reconciler.bounds import Bounds
 from reconciler.core.verify import CHUNK
 from reconciler.errors import Transient
+from reconciler.net.reach import Reach, Unavailable, origin, shown
+from reconciler.net.secret import Secret
 from reconciler.ports import Clock
-from reconciler.sources import layout
-from reconciler.sources.credentials import Credential
-from reconciler.sources.reach import Reach, origin, shown
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FAULTS = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
@@ -44,13 +45,14 @@ logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long one GET may take: until the deadline on the clock, with silences of at most `silence` seconds."""
+    """How long one request may take: until the deadline on the clock, with silences of at most `silence` seconds."""
 
     clock: Clock
     seconds: float
     deadline: float
     connect: float
     silence: float
+    unavailable: Unavailable
 
     @property
     def left(self) -> float:
@@ -80,11 +82,25 @@ class Answer:
         """Content-Type without parameters, in lower case; empty when there is none."""
         return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
+    @property
+    def retry_after(self) -> int | None:
+        """Seconds to wait, from either form of RFC 9110, section 10.2.3; None when it says nothing readable."""
+        value = self.headers.get("Retry-After", "")
+        if value.isascii() and value.isdigit() and len(value) < 10:
+            return int(value)
+        when = _instant(value)
+        return max(0, round((when - self.patience.clock.now()).total_seconds())) if when else None
+
+    @property
+    def date(self) -> datetime | None:
+        """The server's own time; None when it says nothing readable."""
+        return _instant(self.headers.get("Date", ""))
+
     def chunks(self) -> Iterator[bytes]:
         """The body as it was sent, whatever its Content-Encoding; at most 1 MiB each, as soon as they come.
 
         Raises:
-            Transient: `SourceUnavailable`: silent for too long, not done in time, or broken off.
+            Transient: Silent for too long, not done in time, or broken off.
         """
         while chunk := self._chunk():
             yield chunk
@@ -108,26 +124,58 @@ class Answer:
 
 
 class Web:
-    """Gets addresses within one reach.
+    """Asks addresses within one reach.
 
     Args:
         reach: Where redirects may lead.
-        credential: What the home origin gets to see.
+        secret: The bearer token that the home origin gets to see; None for none.
         clock: For the deadlines.
         bounds: Seconds for connecting and for silence; count of redirects.
         verify: The file with the authorities to trust, or True for the built-in ones.
         proxy: The address of a proxy for everything; None for none.
+        unavailable: How a fault of the world is told.
     """
 
     def __init__(
-        self, reach: Reach, credential: Credential, clock: Clock, bounds: Bounds, verify: str | bool, proxy: str | None
+        self,
+        reach: Reach,
+        secret: Secret | None,
+        clock: Clock,
+        bounds: Bounds,
+        verify: str | bool,
+        proxy: str | None,
+        unavailable: Unavailable,
     ) -> None:
         self._reach = reach
-        self._credential = credential
+        self._secret = secret
         self._clock = clock
         self._bounds = bounds
         self._verify = verify
         self._proxies = {"http": proxy, "https": proxy} if proxy else {}
+        self._unavailable = unavailable
+
+    @contextmanager
+    def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, seconds: float
+    ) -> Iterator[Answer]:
+        """The answer to one request, to be closed with its connection; a redirect is an answer like any other.
+
+        Args:
+            method: `GET`, `POST` …; what is sent twice is the caller's to judge, nothing is here.
+            url: Whom to ask.
+            headers: To be sent as they are.
+            body: Bytes to send; None for none.
+            seconds: Deadline for all of it, the answer's body included.
+
+        Raises:
+            Transient: As `unavailable` makes it.
+        """
+        patience = self._patience(seconds)
+        with ExitStack() as stack:
+            adapter = stack.enter_context(closing(_Adapter(patience)))
+            answer = self._ask(adapter, requests.Request(method, url, headers=dict(headers), data=body), patience)
+            stack.enter_context(closing(answer.response))
+            yield answer
 
     @contextmanager
     def get(self, url: str, headers: Mapping[str, str], seconds: float) -> Iterator[Answer]:
@@ -139,34 +187,38 @@ class Web:
             seconds: Deadline for all of it, the body included.
 
         Raises:
-            Transient: `SourceUnavailable`.
+            Transient: As `unavailable` makes it.
         """
-        bounds = self._bounds
-        deadline = self._clock.monotonic() + seconds
-        patience = Patience(self._clock, seconds, deadline, bounds.connect_seconds, bounds.read_seconds)
+        patience = self._patience(seconds)
         with ExitStack() as stack:
             adapter = stack.enter_context(closing(_Adapter(patience)))
-            answer = self._answer(adapter, url, headers, patience)
+            answer = self._follow(adapter, url, headers, patience)
             stack.enter_context(closing(answer.response))
             yield answer
 
-    def _answer(self, adapter: HTTPAdapter, url: str, headers: Mapping[str, str], patience: Patience) -> Answer:
+    def _patience(self, seconds: float) -> Patience:
+        bounds, deadline = self._bounds, self._clock.monotonic() + seconds
+        return Patience(self._clock, seconds, deadline, bounds.connect_seconds, bounds.read_seconds, self._unavailable)
+
+    def _follow(self, adapter: HTTPAdapter, url: str, headers: Mapping[str, str], patience: Patience) -> Answer:
         for _ in range(self._bounds.redirects + 1):
-            answer = self._ask(adapter, url, headers, patience)
+            answer = self._ask(adapter, requests.Request("GET", url, headers=dict(headers)), patience)
             if answer.status not in _REDIRECTS:
                 return answer
             answer.response.close()
             url = self._reach.follow(url, answer.headers.get("Location"))
-        raise layout.unavailable(
+        raise self._unavailable(
             f"{shown(url)}: still redirected after {self._bounds.redirects} redirects",
             "look for a loop in the server's redirects, or raise bounds.redirects",
         )
 
-    def _ask(self, adapter: HTTPAdapter, url: str, headers: Mapping[str, str], patience: Patience) -> Answer:
-        own = self._credential.headers() if origin(url) == self._reach.home else {}
+    def _ask(self, adapter: HTTPAdapter, request: requests.Request, patience: Patience) -> Answer:
+        url = request.url
+        if self._secret and origin(url) == self._reach.home:
+            request.headers["Authorization"] = f"Bearer {self._secret.token()}"
         try:
             response = adapter.send(
-                requests.Request("GET", url, headers={**headers, **own}).prepare(),
+                request.prepare(),
                 stream=True,
                 # A timeout of 0 would mean "don't block" to the socket.
                 timeout=(min(patience.connect, patience.left) or 0.001, patience.silence),
@@ -238,6 +290,14 @@ class _Patient(io.RawIOBase):
         super().close()
 
 
+def _instant(value: str) -> datetime | None:
+    try:
+        when = parsedate_to_datetime(value)
+        return when.replace(tzinfo=when.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
 def _fault(url: str, error: BaseException, patience: Patience) -> Transient:
     """A library's error in our words. Its own text is not shown: it holds whole addresses, tokens included."""
     chain = list(_chain(error))
@@ -258,7 +318,7 @@ def _fault(url: str, error: BaseException, patience: Patience) -> Transient:
         said, hint = "TLS failed", "check that the port speaks TLS, and its version"
     else:
         said, hint = _broken(chain), "check that the server is up, and that its address and the proxy's are right"
-    return layout.unavailable(f"{shown(url)}: {said}", hint)
+    return patience.unavailable(f"{shown(url)}: {said}", hint)
 
 
 def _broken(chain: list[BaseException]) -> str:
