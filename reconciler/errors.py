@@ -29,6 +29,7 @@ class Reason(StrEnum):
     RUN_NOT_ALLOWED = "RunNotAllowed"
     ARTIFACT_MISSING = "ArtifactMissing"
     ARTIFACT_AMBIGUOUS = "ArtifactAmbiguous"
+    ARTIFACT_EXPIRED = "ArtifactExpired"
     SOURCE_UNAVAILABLE = "SourceUnavailable"
     NOT_IN_UPSTREAM = "NotInUpstream"
     UPSTREAM_UNHEALTHY = "UpstreamUnhealthy"
@@ -49,6 +50,16 @@ class Reason(StrEnum):
     STATE_LOCKED = "StateLocked"
     INVALID_SETTINGS = "InvalidSettings"
     INTERNAL_ERROR = "InternalError"
+
+
+WAITS_FOR_PEOPLE = frozenset(
+    {Reason.APPROVAL_MISSING, Reason.APPROVAL_STALE, Reason.SELF_APPROVAL, Reason.APPROVER_NOT_ALLOWED}
+)
+"""Holds that only a person's next deed opens: nothing is gained by asking the forge every few seconds."""
+
+
+BAD_BYTES = frozenset({Reason.DIGEST_MISMATCH, Reason.ARTIFACT_UNSAFE, Reason.ARTIFACT_TOO_LARGE})
+"""Bytes that failed once fail always: not tried again until the declaration changes or `retry`."""
 
 
 class ReconcilerError(Exception):

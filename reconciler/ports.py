@@ -32,13 +32,17 @@ from reconciler.model import (
     EnvironmentName,
     ForgeFacts,
     Observation,
+    OpenRequest,
     OperatorHand,
+    PlanNotice,
     Proposal,
     Rewrite,
+    Rollout,
     Run,
     RunId,
     Soak,
     Status,
+    ToldPlan,
     Transition,
     TreeEntry,
 )
@@ -106,14 +110,35 @@ class Repository(Protocol):
         """The best common ancestors of two commits: where their histories parted. Empty for unrelated ones."""
         ...
 
-    def proposal(self, base: CommitId, head: CommitId, clone: Path) -> CommitId:
-        """What the branch at `base` would be if `head`, a commit of a local clone, were merged.
+    def retrieve(self, commit: CommitId, ref: str) -> None:
+        """Make a commit readable that the branch does not hold, with all that it descends from.
 
-        Makes both readable below, and a commit with the two as its parents that nothing refers to.
+        Args:
+            commit: Its full name. No network when it is readable already.
+            ref: The whole name of a reference at the remote that has it in its history, `refs/pull/12/head`.
+
+        Raises:
+            Transient: `RepositoryUnavailable`; also when the reference is gone, or does not hold it.
+        """
+        ...
+
+    def references(self, pattern: str) -> Mapping[str, CommitId]:
+        """References at the remote, by whole name, for one `ls-remote`; `*` stands for anything but a slash.
+
+        Raises:
+            Transient: `RepositoryUnavailable`.
+        """
+        ...
+
+    def proposal(self, base: CommitId, head: CommitId, clone: Path | None = None) -> CommitId:
+        """What the branch at `base` would be if `head` were merged.
+
+        Makes a commit with the two as its parents that nothing refers to; and both readable below, out of a local
+        clone, when one is named.
 
         Raises:
             PolicyDenied: `ApprovalStale`: the two do not merge without a conflict.
-            Transient: `RepositoryUnavailable`: the clone does not hold `head`.
+            Transient: `RepositoryUnavailable`: neither the mirror nor the clone holds `head`.
         """
         ...
 
@@ -125,8 +150,13 @@ class Repository(Protocol):
 class Forge(Protocol):
     """Who approved what."""
 
-    def facts(self, commit: CommitId) -> ForgeFacts:
+    def facts(self, commit: CommitId, teams: Set[str] = frozenset()) -> ForgeFacts:
         """All that is known about how one commit came to the branch.
+
+        Args:
+            commit: On the branch's first-parent history.
+            teams: Teams that somebody's rule names, as `@organisation/team`: whoever is in one has it among
+                their names.
 
         Raises:
             Transient: `ForgeUnavailable`.
@@ -140,6 +170,62 @@ class Forge(Protocol):
 
         Raises:
             Transient: `ForgeUnavailable`.
+        """
+        ...
+
+    @property
+    def pull_requests(self) -> PullRequests | None:
+        """Where plans are shown before a merge; None: there is no such place."""
+        ...
+
+    @property
+    def deployments(self) -> Deployments | None:
+        """Where rollouts are shown; None: there is no such place."""
+        ...
+
+
+class PullRequests(Protocol):
+    """Open requests to be let in to the tracked branch, and what is told on them."""
+
+    @property
+    def references(self) -> str:
+        """Which references at the remote move when a request does, for `Repository.references`."""
+        ...
+
+    def open(self) -> tuple[OpenRequest, ...]:
+        """Every open request against the tracked branch.
+
+        Raises:
+            Transient: `ForgeUnavailable`.
+        """
+        ...
+
+    def get(self, number: int) -> OpenRequest | None:
+        """One request; None when it is not open, or not against the tracked branch.
+
+        Raises:
+            Transient: `ForgeUnavailable`.
+        """
+        ...
+
+    def show(self, notice: PlanNotice) -> None:
+        """Make the one comment and the one commit status of a request what they should be. Idempotent.
+
+        Raises:
+            Transient: `ForgeUnavailable`.
+        """
+        ...
+
+
+class Deployments(Protocol):
+    """Records of rollouts at the forge."""
+
+    def show(self, rollout: Rollout) -> None:
+        """Make the one record of a rollout what it should be: made when it is not there yet. Idempotent.
+
+        Raises:
+            Transient: `ForgeUnavailable`.
+            PolicyDenied: `ForgeUnavailable`: the forge takes no record of this rollout, and won't.
         """
         ...
 
@@ -183,17 +269,26 @@ class Custody(Protocol):
     """Our own copy of artifacts, by content."""
 
     def obtain(
-        self, digest: Digest, fetch: Callable[[int], AbstractContextManager[ArtifactStream]]
+        self,
+        digest: Digest,
+        fetch: Callable[[int], AbstractContextManager[ArtifactStream]],
+        *,
+        anew: bool = False,
     ) -> AbstractContextManager[VerifiedArtifact]:
         """The artifact, hashed anew from our copy; fetched first when we have none that is whole.
 
         Args:
             digest: What its bytes must be.
             fetch: Opens the stream from an offset; called only when needed.
+            anew: Fetch also when we have a copy, which says nothing of where these bytes are from.
 
         Raises:
             IntegrityError: `DigestMismatch`. PolicyDenied: `ArtifactTooLarge`. Transient: `SourceUnavailable`.
         """
+        ...
+
+    def holds(self, digest: Digest) -> bool:
+        """Whether we have a copy, by a look at its name alone."""
         ...
 
     def collect(self, keep: Set[Digest]) -> int:
@@ -332,6 +427,30 @@ class Store(Protocol):
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Remember one; the same again writes nothing."""
+        ...
+
+    def run(self, source: str, run_id: RunId) -> Run | None:
+        """What CI said of a run when its artifact was taken into custody; None when nothing is remembered."""
+        ...
+
+    def save_run(self, source: str, run: Run) -> None:
+        """Remember what CI said; writes nothing when just this is remembered."""
+        ...
+
+    def told_plans(self) -> Mapping[int, ToldPlan]:
+        """What was told on open pull requests, by number."""
+        ...
+
+    def save_told_plan(self, number: int, told: ToldPlan | None) -> None:
+        """Remember what was told on one; None: it is not open any more."""
+        ...
+
+    def told_rollouts(self) -> Mapping[str, str]:
+        """What was told of each rollout last, by its key: the state, and the text behind a colon."""
+        ...
+
+    def save_told_rollout(self, key: str, told: str | None) -> None:
+        """Remember what was told of one; None: nothing will ever be told of it again."""
         ...
 
     def unfinished(self) -> tuple[Attempt, ...]:

@@ -45,6 +45,8 @@ class _Seal:
 
 
 _SEAL = _Seal()
+_LOGGED = 60
+"""Lines of evidence that a passed approval keeps: the newest."""
 PLACE = "target.path"
 """The field of a declaration that claims a place."""
 
@@ -177,7 +179,7 @@ class Judge:
         """The gate's word on the file at the tip, which must be what the last step left, or the judge began at."""
         if self._taints or self._broken or self._clean.digest != tip.digest or self._clean.commit is None:
             return self._refusal()
-        evidence = tuple(self._log[-8:]) or (_standing(self._clean),)
+        evidence = tuple(self._log[-_LOGGED:]) or (_standing(self._clean),)
         return GateResult(Gate.APPROVAL, Verdict.PASSED, evidence=evidence, message=_standing(self._clean))
 
     def verdict(self, tip: Reading, now: datetime) -> tuple[GateResult, Approval | None]:
@@ -226,9 +228,8 @@ class Judge:
         if self._unread:
             return self._unread
         granted = Granted("", ())
-        before = self._before.digest if self._before else None
         for policy in self._policies(step):
-            word = ask(policy, step, before, evidence)
+            word = ask(policy, step, evidence)
             if isinstance(word, GateResult):
                 return word
             granted = word if word.request else granted
@@ -255,9 +256,11 @@ class Judge:
             if not blind:
                 self._let_in |= {name: fields.get(name) for name in touched}
         self._taints = {name: word for name, word in self._taints.items() if fields.get(name) != self._let_in.get(name)}
+        told = _told(step, hold or word)
         if not self._taints:
-            assert step.after is not None
-            self._settle(self._state(step, after, word, hold), _told(step, hold or word))
+            self._settle(self._state(step, after, word, hold), *told)
+        elif not hold:
+            self._log.extend(told)  # it let something in, though another field still waits
 
     def _bind(self, after: Governed) -> None:
         """A bar that was let in binds at once, also while another field still waits; a lower one only in the end."""
@@ -286,11 +289,11 @@ class Judge:
             approvers=people.approvers,
         )
 
-    def _settle(self, state: State, told: str) -> None:
+    def _settle(self, state: State, *told: str) -> None:
         self._clean = state
         self._let_in = dict(state.fields)
         self._taints, self._broken, self._unread = {}, None, None
-        self._log.append(told)
+        self._log.extend(told)
 
     def _refusal(self) -> GateResult:
         if self._broken:
@@ -328,13 +331,13 @@ def standing(accepted: Accepted, declaration: Declaration, now: datetime) -> App
     )
 
 
-def _told(step: Step, word: Granted | GateResult) -> str:
+def _told(step: Step, word: Granted | GateResult) -> tuple[str, ...]:
     short = step.commit[:12]
     if isinstance(word, GateResult):
-        return f"{short} changed no field"
+        return (f"{short} changed no field",)
     if not word.request:
-        return f"{short} needed no approval"
-    return f"{short}: {word.request}, approved by {', '.join(word.approvers)}"
+        return (f"{short} needed no approval",)
+    return (f"{short}: {word.request}, approved by {', '.join(word.approvers)}", *word.evidence)
 
 
 def _standing(state: State) -> str:

@@ -85,18 +85,40 @@ class Move:
 
     @property
     def body(self) -> str:
-        """The same for a pull request. In a fence, as CI's words are not our Markdown."""
-        return f"```text\n{self._facts()}\n```\n\nUndo: {self.undo}\n"
+        """The same for a pull request, in Markdown. Evidence is in a fence, as CI's words are none of ours."""
+        rows = [("now", self.before), ("after the merge", self.after)]
+        undo = self.undo if self.revoked else f"`{self.undo}`"
+        evidence = "\n".join((*self.evidence, *self._revocation()))
+        parts = [
+            "| | run | sha256 |\n|---|---|---|",
+            *(f"| {label} | {pin.run_id} | `{pin.sha256}` |" for label, pin in rows),
+            *(["", f"```text\n{evidence}\n```"] if evidence else []),
+            "",
+            f"**On merge** {self._on_merge}",
+            "",
+            f"**Undo** {undo}",
+        ]
+        return "\n".join(parts) + "\n"
+
+    @property
+    def _on_merge(self) -> str:
+        what = f"these very bytes become live in {self.environment}, once every gate passes; nothing is rebuilt."
+        if self.kind is Kind.ROLLBACK:
+            what += " A rollback waits for no other environment and for no freeze."
+        return f"{what} What is live stays until then."
 
     def _facts(self) -> str:
         lines = [
             f"From run {self.before.run_id}, sha256 {self.before.sha256}",
             f"To run {self.after.run_id}, sha256 {self.after.sha256}",
             *self.evidence,
+            *self._revocation(),
         ]
-        if self.revoked:
-            lines.append(fact("Revoked", f"sha256 {self.revoked.sha256}: {self.revoked.reason}"))
         return "\n".join(lines)
+
+    def _revocation(self) -> tuple[str, ...]:
+        revoked = self.revoked
+        return (fact("Revoked", f"sha256 {revoked.sha256}: {revoked.reason}"),) if revoked else ()
 
     def _trailers(self) -> str:
         lines = [
@@ -140,7 +162,7 @@ def ci_facts(run: Run, digest_from: str) -> tuple[str, ...]:
         digest_from: How the digest is known.
     """
     return (
-        fact("CI repository", run.repository),
+        fact("CI repository", _repository(run)),
         fact("CI commit", run.commit),
         fact("CI branch", run.branch),
         fact("CI workflow", run.workflow),
@@ -148,6 +170,10 @@ def ci_facts(run: Run, digest_from: str) -> tuple[str, ...]:
         fact("CI attempt", str(run.attempt)),
         fact("Digest", digest_from),
     )
+
+
+def _repository(run: Run) -> str:
+    return f"{run.repository_name} (id {run.repository})" if run.repository_name else run.repository
 
 
 def diff(path: str, before: bytes | None, after: bytes) -> str:

@@ -7,11 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, Protocol
 
 from reconciler.core.declare import ApprovalSpec
 from reconciler.errors import Reason
-from reconciler.model import ChangeRequest, CommitId, Decision, Digest, ForgeFacts, Gate, GateResult, Person, Verdict
+from reconciler.model import (
+    ChangeRequest,
+    CommitId,
+    Decision,
+    Digest,
+    ForgeFacts,
+    Gate,
+    GateResult,
+    Person,
+    Review,
+    Verdict,
+)
 
 Policy = ApprovalSpec | Literal["none"]
 
@@ -65,13 +77,25 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Around:
+    """How one file stood around one request; digests of its bytes, None where it was absent."""
+
+    head: Digest | None
+    """At the head that was reviewed."""
+    before: Digest | None
+    """On the branch, before the first commit that the request brought there."""
+    landed: Digest | None
+    """On the branch, after the last commit that the request brought there and the branch's history went through."""
+    bases: frozenset[Digest | None]
+    """Where the request's branch began: at every merge base of its head and what it was brought onto."""
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
-    """The forge's facts about one commit, and the file's digest at the head of each request named there."""
+    """The forge's facts about one commit, and how the file stood around each request named there, by its `ref`."""
 
     facts: ForgeFacts
-    head_digests: Mapping[CommitId, Digest | None]
-    base_digests: Mapping[CommitId, frozenset[Digest | None]]
-    """The file's digests where each head's branch began: at every merge base of the head and the first parent."""
+    around: Mapping[str, Around]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +104,22 @@ class Granted:
 
     request: str
     approvers: tuple[str, ...]
+    evidence: tuple[str, ...] = ()
+    """The facts that it rests on, for the record."""
 
 
-def ask(policy: Policy, step: Step, before: Digest | None, evidence: Evidence | None) -> Granted | GateResult:
+def teams(policies: Iterable[Policy]) -> frozenset[str]:
+    """The teams that rules name: whose membership is to be asked for."""
+    named = (name for policy in policies if policy != "none" for name in policy.from_ or ())
+    return frozenset(name for name in named if name.startswith("@"))
+
+
+def ask(policy: Policy, step: Step, evidence: Evidence | None) -> Granted | GateResult:
     """Whether one commit satisfies one policy: by the best of its requests.
 
     Args:
         policy: What is asked for.
         step: The commit, and the file after it.
-        before: The file's digest at the commit's first parent.
         evidence: What the forge says of the commit.
     """
     if policy == "none":
@@ -102,22 +133,19 @@ def ask(policy: Policy, step: Step, before: Digest | None, evidence: Evidence | 
             _REVERT + (f" ({how})" if how else ""),
             (f"commit {short}",),
         )
-    words = [_weigh(policy, step, before, request, evidence) for request in evidence.facts.requests]
+    words = [_weigh(policy, step, request, evidence.around[request.ref]) for request in evidence.facts.requests]
     return next((word for word in words if isinstance(word, Granted)), words[0])
 
 
-def _weigh(
-    policy: ApprovalSpec, step: Step, before: Digest | None, request: ChangeRequest, evidence: Evidence
-) -> Granted | GateResult:
+def _weigh(policy: ApprovalSpec, step: Step, request: ChangeRequest, around: Around) -> Granted | GateResult:
     """One request against one policy."""
-    about = (f"commit {step.commit[:12]}", f"{request.ref}: {request.title}")
-    if request.merged_as != step.commit:
+    about = (f"commit {step.commit[:12]}", f"{request.ref}: {request.title}", *account(request))
+    if step.commit not in (request.landed or (request.merged_as,)):
         return refused(Reason.APPROVAL_MISSING, f"{request.ref} was not merged as this commit", _REVERT, about)
-    reviewed = evidence.head_digests.get(request.head)
-    if reviewed != (step.after.digest if step.after else None):
+    if around.head != around.landed:
         message = f"the file in {request.ref} differs from the reviewed head {request.head[:12]}"
         return refused(Reason.APPROVAL_STALE, message, "bring the branch up to date, have it reviewed again", about)
-    if any(base != before for base in evidence.base_digests.get(request.head, ())):
+    if any(base != around.before for base in around.bases):
         # Else the merge could bring back what stood where the branch began, and its author is not among those of
         # the merged commits: whoever merges would approve what nobody in this request wrote.
         message = f"the file changed on the branch since {request.ref} began"
@@ -132,27 +160,77 @@ def _weigh(
 def _count(policy: ApprovalSpec, request: ChangeRequest, about: tuple[str, ...]) -> Granted | GateResult:
     """Count the people who approved: each once, no bot, no author, of those who may."""
     said = [review for review in request.reviews if review.decision is Decision.APPROVED]
-    fresh = [review.person for review in said if review.head == request.head]
+    fresh = [review.person for review in said if _is_fresh(review, request)]
     withdrawn = {r.person.id for r in request.reviews if r.decision is not Decision.APPROVED}
     people = {person.id: person for person in (*fresh, *([request.merged_by] if request.merged_by else []))}
     humans = [p for p in people.values() if not p.bot and p.id not in withdrawn]
     others = [p for p in humans if policy.allow_self or not _same_person(p, request.authors)]
-    allowed = [p for p in others if policy.from_ is None or _named(p, policy.from_)]
+    allowed = [p for p in others if p.writer and (policy.from_ is None or _named(p, policy.from_))]
     if len(allowed) >= policy.required:
-        return Granted(request.ref, tuple(sorted(p.id for p in allowed)))
+        return Granted(request.ref, tuple(sorted(p.id for p in allowed)), about[1:])
     missing = f"{request.ref} has {len(allowed)} of {policy.required} approvals that count"
     if len(others) > len(allowed):
         names = ", ".join(p.name for p in others if p not in allowed)
-        rule = ", ".join(policy.from_ or ())
+        rule = ", ".join(policy.from_ or ("people who may write to the repository",))
         message = f"{missing}: {names} may not approve here, only {rule}"
         return refused(Reason.APPROVER_NOT_ALLOWED, message, "have somebody named there approve", about)
     if len(humans) > len(others):
         names = ", ".join(p.name for p in humans if p not in others)
         return refused(Reason.SELF_APPROVAL, f"{missing}: {names} had a hand in the change", HOW, about)
     if len(said) > len(fresh):
-        message = f"{missing}: a review is of an older head than {request.head[:12]}"
-        return refused(Reason.APPROVAL_STALE, message, "have the last head reviewed", about)
+        old = next(review for review in said if not _is_fresh(review, request))
+        why = f"of an older head than {request.head[:12]}"
+        if old.head == request.head:
+            why = "older than the change of its target branch: it was of another difference"
+        return refused(
+            Reason.APPROVAL_STALE, f"{missing}: a review is {why}", "have the last head reviewed again", about
+        )
     return refused(Reason.APPROVAL_MISSING, missing, HOW, about)
+
+
+def _is_fresh(review: Review, request: ChangeRequest) -> bool:
+    """Whether it was said of what was merged: of that head, and of its difference to the tracked branch."""
+    if review.head != request.head:
+        return False
+    return request.retargeted is None or (review.at is not None and review.at > request.retargeted)
+
+
+def account(request: ChangeRequest) -> tuple[str, ...]:
+    """The facts about a request, in lines for the record: who had which part in it, by immutable ids."""
+    merger = f" by {_shown(request.merged_by)}" if request.merged_by else ""
+    lines = [
+        f"{request.ref}: head {request.head} merged as {request.merged_as}{merger}",
+        f"{request.ref}: by {', '.join(_shown(person) for person in request.authors[:_TOLD]) or 'nobody known'}"
+        + _more(len(request.authors)),
+    ]
+    if request.retargeted:
+        lines.append(f"{request.ref}: pointed at this branch at {_moment(request.retargeted)}")
+    for review in request.reviews[:_TOLD]:
+        at = f", {_moment(review.at)}" if review.at else ""
+        lines.append(f"{request.ref}: {_shown(review.person)} {review.decision} {review.head[:12]}{at}")
+    if len(request.reviews) > _TOLD:
+        lines.append(f"{request.ref}:{_more(len(request.reviews))} reviews")
+    return tuple(lines)
+
+
+_TOLD = 20
+"""People of one request that a record names."""
+
+
+def _more(count: int) -> str:
+    return f" and {count - _TOLD} more" if count > _TOLD else ""
+
+
+def _moment(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _shown(person: Person) -> str:
+    """A name and, where it says more, the id that it had."""
+    told = person.name if person.name == person.id else f"{person.name} ({person.id})"
+    teams_of = sorted(name for name in person.names if name.startswith("@"))
+    told += f" of {', '.join(teams_of)}" if teams_of else ""
+    return told + (", a bot," if person.bot else "") + ("" if person.writer else ", who may not write,")
 
 
 def _same_person(person: Person, others: Iterable[Person]) -> bool:

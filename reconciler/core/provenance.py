@@ -29,17 +29,43 @@ class Provenance(BaseModel):
     events: tuple[str, ...] = Field(("push",), min_length=1, description="events that may start the run")
 
 
-def judge_run(run: Run, declaration: Declaration, rules: Provenance, bounds: Bounds) -> Artifact:
+def judge_run(
+    run: Run, declaration: Declaration, rules: Provenance, bounds: Bounds, *, in_custody: bool = False
+) -> Artifact:
     """The declared artifact of an allowed run.
+
+    Args:
+        run: What CI says of it.
+        declaration: Names the artifact and its digest.
+        rules: The operator's.
+        bounds: Limits in force.
+        in_custody: Whether our own copy of the declared bytes is there: then CI may have thrown its own away.
 
     Raises:
         Transient: `RunNotSuccessful`, when it has not ended yet.
-        PolicyDenied: `RunNotSuccessful`, `RunNotAllowed`, `ArtifactMissing`, `ArtifactAmbiguous`, `ArtifactTooLarge`.
+        PolicyDenied: `RunNotSuccessful`, `RunNotAllowed`, `ArtifactMissing`, `ArtifactAmbiguous`, `ArtifactTooLarge`,
+            `ArtifactExpired`.
         IntegrityError: `DigestMismatch`, when CI itself says another digest than the declared one.
     """
     _ended_well(run)
     _allowed(run, rules)
     artifact = _named(run, declaration.artifact.name)
+    _fits(run, artifact, declaration, bounds)
+    if artifact.expired and not in_custody:
+        raise artifact_expired(run, artifact)
+    return artifact
+
+
+def artifact_expired(run: Run, artifact: Artifact) -> PolicyDenied:
+    """CI still names an artifact, and has thrown its bytes away."""
+    return PolicyDenied(
+        Reason.ARTIFACT_EXPIRED,
+        f"artifact {artifact.name!r} of run {run.run_id} expired: CI still names it, and serves its bytes no more",
+        "promote a newer run; what is taken into custody before CI's retention ends stays deployable",
+    )
+
+
+def _fits(run: Run, artifact: Artifact, declaration: Declaration, bounds: Bounds) -> None:
     if artifact.size > bounds.artifact_bytes:
         raise PolicyDenied(
             Reason.ARTIFACT_TOO_LARGE,
@@ -54,7 +80,6 @@ def judge_run(run: Run, declaration: Declaration, rules: Provenance, bounds: Bou
             f"declared is {declaration.sha256}",
             "declare the digest that the CI run printed, or find out who altered the artifact",
         )
-    return artifact
 
 
 def _ended_well(run: Run) -> None:
@@ -72,22 +97,55 @@ def _ended_well(run: Run) -> None:
 
 def _allowed(run: Run, rules: Provenance) -> None:
     facts = (
-        ("repository", run.repository, rules.repositories),
-        ("head repository", run.head_repository, rules.repositories),
-        ("workflow", run.workflow, rules.workflows),
-        ("branch", run.branch, rules.branches),
-        ("event", run.event, rules.events),
+        ("repository", run.repository, rules.repositories, run.repository_name),
+        ("head repository", run.head_repository, rules.repositories, run.head_repository_name),
+        ("workflow", run.workflow, rules.workflows, ""),
+        ("branch", run.branch, rules.branches, ""),
+        ("event", run.event, rules.events, ""),
     )
-    wrong = [f"{what} {found!r}" for what, found, allowed in facts if ANY not in allowed and found not in allowed]
+    wrong = [
+        f"{what} {_told(found, name)}"
+        for what, found, allowed, name in facts
+        if ANY not in allowed and found not in allowed
+    ]
     if run.head_repository != run.repository and not any("repository" in word for word in wrong):
-        wrong.append(f"head repository {run.head_repository!r} (a fork's code)")
+        wrong.append(f"head repository {_told(run.head_repository, run.head_repository_name)} (a fork's code)")
     if wrong:
         raise PolicyDenied(
             Reason.RUN_NOT_ALLOWED,
             f"run {run.run_id} comes from {', '.join(wrong)}, which the operator does not allow",
-            "declare a run of an allowed repository, workflow, branch and event; "
-            "the rules stand in the settings under sources.<name>.provenance",
+            _hint(run, rules),
         )
+    if run.on_branch is False:
+        raise PolicyDenied(
+            Reason.RUN_NOT_ALLOWED,
+            f"run {run.run_id} was built from commit {run.commit[:12]}, which is not in the history of the branch "
+            f"{run.branch!r} now",
+            "declare a run of a commit that is on the branch: a tag's of the same name, a fork's, "
+            "or one that was force-pushed away is not",
+        )
+
+
+def _told(found: str, name: str) -> str:
+    """A fact for people: an id with the name that it has now."""
+    if not found:
+        return "that CI does not name"
+    return f"{name} (id {found})" if name else repr(found)
+
+
+def _hint(run: Run, rules: Provenance) -> str:
+    """What to do about a run that is not allowed; first of all, when rules name where this source tells ids."""
+    named = [rule for rule in rules.repositories if "/" in rule]
+    if run.repository_name and run.repository not in rules.repositories and named:
+        return (
+            f"sources.<name>.provenance.repositories takes ids here, as a name can pass to somebody else's repository: "
+            f"write the id instead of {', '.join(map(repr, named))}; the id of {run.repository_name} is "
+            f"{run.repository!r} now, so make sure that it is yours"
+        )
+    return (
+        "declare a run of an allowed repository, workflow, branch and event; "
+        "the rules stand in the settings under sources.<name>.provenance"
+    )
 
 
 def _named(run: Run, name: str) -> Artifact:
@@ -96,7 +154,8 @@ def _named(run: Run, name: str) -> Artifact:
         return found[0]
     if found:
         message = f"run {run.run_id} has {len(found)} artifacts named {name!r}"
-        raise PolicyDenied(Reason.ARTIFACT_AMBIGUOUS, message, "give each artifact of a run its own name in CI")
+        hint = "give each artifact of a run its own name in CI; if a re-run stored it again, start a new run instead"
+        raise PolicyDenied(Reason.ARTIFACT_AMBIGUOUS, message, hint)
     names = ", ".join(sorted({artifact.name for artifact in run.artifacts})[:10]) or "none"
     message = f"run {run.run_id} has no artifact named {name!r}; it has: {names}"
     raise PolicyDenied(Reason.ARTIFACT_MISSING, message, "declare one that the run stored")

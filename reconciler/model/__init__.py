@@ -22,6 +22,7 @@ from reconciler.model.ci import Artifact, Run
 from reconciler.model.governance import AcceptedPolicy, Rewrite, Soak
 from reconciler.model.ids import BlobId, CommitId, Digest, EnvironmentName, RunId
 from reconciler.model.memory import Action, Attempt, Declared, Health, OperatorHand, Outcome, Status, Sync, Transition
+from reconciler.model.notices import OpenRequest, PlanNotice, Rollout, RolloutState, ToldPlan
 from reconciler.model.target import Accepted, Drift, DriftKind, Observation, Release
 from reconciler.model.verdict import Gate, GateResult, Verdict
 
@@ -47,18 +48,23 @@ __all__ = [
     "GateResult",
     "Health",
     "Observation",
+    "OpenRequest",
     "OperatorHand",
     "Outcome",
     "Person",
+    "PlanNotice",
     "Proposal",
     "Release",
     "Review",
     "Rewrite",
+    "Rollout",
+    "RolloutState",
     "Run",
     "RunId",
     "Soak",
     "Status",
     "Sync",
+    "ToldPlan",
     "Transition",
     "TreeEntry",
     "Verdict",

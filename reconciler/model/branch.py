@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from reconciler.model.ids import BlobId, CommitId
@@ -55,6 +56,8 @@ class Person:
     id: str
     names: frozenset[str]
     bot: bool = False
+    writer: bool = True
+    """Whether they may write to the repository, at the time of asking; else their approval counts nowhere."""
 
     @property
     def name(self) -> str:
@@ -77,6 +80,8 @@ class Review:
     person: Person
     head: CommitId
     decision: Decision
+    at: datetime | None = None
+    """When it was said; None where that can't be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,7 @@ class ChangeRequest:
     head: CommitId
     """The reviewed head: the last commit of the branch that was merged."""
     merged_as: CommitId
-    """The commit on the tracked branch's first-parent chain."""
+    """The commit on the tracked branch's first-parent chain that completed it: the last one, when it was rebased."""
     authors: tuple[Person, ...]
     """Everybody who had a hand in the content: authors, co-authors, last pusher."""
     unproven_authors: tuple[str, ...]
@@ -97,6 +102,12 @@ class ChangeRequest:
     reviews: tuple[Review, ...]
     """Every person's latest review."""
     merged_by: Person | None
+    landed: tuple[CommitId, ...] = ()
+    """All commits that it brought to the first-parent chain, oldest first, `merged_as` last; empty: just that one."""
+    retargeted: datetime | None = None
+    """When it was last pointed at another branch: what was said before was said of another difference."""
+    head_ref: str = ""
+    """Where the head can be fetched, when the branch does not hold it; empty: the branch does."""
 
 
 @dataclass(frozen=True, slots=True)

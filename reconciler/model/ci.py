@@ -16,6 +16,8 @@ class Artifact:
     file: str
     size: int
     sha256: Digest | None
+    expired: bool = False
+    """CI names it, and has thrown its bytes away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +38,8 @@ class Run:
     attempt: int
     created: datetime
     artifacts: tuple[Artifact, ...]
+    on_branch: bool | None = None
+    """Whether the commit is in the history of that branch now; None where the source can't tell."""
+    repository_name: str = ""
+    """For people, where `repository` is an id that never passes to another one; so is `head_repository_name`."""
+    head_repository_name: str = ""

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from reconciler.core.policy import Evidence, Policy, Step, Version
+from reconciler.core.policy import Around, Evidence, Policy, Step, Version, teams
 from reconciler.errors import Reason, Transient
-from reconciler.model import Change, CommitId, Digest, TreeEntry
+from reconciler.model import Change, ChangeRequest, CommitId, Digest, TreeEntry
 from reconciler.pipeline.world import World
 
 Read = Callable[[TreeEntry | None], Version | None]
@@ -51,11 +51,15 @@ class History:
             before = after.digest if after else None
             yield Step(change.commit, after, floors=self.floors(change))
 
-    def evidence(self, step: Step) -> Evidence:
-        """What the forge says of one step's commit, and how the file stood at each head it names.
+    def evidence(self, step: Step, asked: tuple[Policy, ...]) -> Evidence:
+        """What the forge says of one step's commit, and how the file stood around each request that it names.
+
+        Args:
+            step: The change.
+            asked: What it must satisfy, as that says whose membership of teams matters.
 
         Raises:
-            Transient: `ForgeUnavailable`.
+            Transient: `ForgeUnavailable`; `RepositoryUnavailable`, when a reviewed head can't be fetched.
         """
         if self.world.forge is None:
             raise Transient(
@@ -63,15 +67,32 @@ class History:
                 f"no forge is set up, so nobody can tell who let commit {step.commit[:12]} in",
                 "set forge: in the settings",
             )
-        facts = self.world.forge.facts(step.commit)
-        heads = {request.head: self._digest_at(request.head) for request in facts.requests}
-        parent = next((change.parent for change in self.changes if change.commit == step.commit), None)
-        bases = {head: self._digests_where_parted(parent, head) for head in heads} if parent else {}
-        return Evidence(facts, heads, bases)
+        facts = self.world.forge.facts(step.commit, teams(asked))
+        return Evidence(facts, {request.ref: self._around(request) for request in facts.requests})
 
-    def _digests_where_parted(self, parent: CommitId, head: CommitId) -> frozenset[Digest | None]:
-        return frozenset(self._digest_at(base) for base in self.world.repository.merge_bases(parent, head))
+    def _around(self, request: ChangeRequest) -> Around:
+        """How the file stood around a request, by the branch's own history.
+
+        A request that was rebased came as several commits, and only what the last of them left was reviewed. So what
+        counts as landed is what the judged history says after the last of them that it went through: a tip in their
+        middle, or a merge that goes around the last, is not what anybody saw.
+        """
+        repository = self.world.repository
+        if request.head_ref:
+            repository.retrieve(request.head, request.head_ref)
+        landed = request.landed or (request.merged_as,)
+        brought = [change for change in self.changes if change.commit in landed]
+        head = self._digest_at(request.head)
+        if not brought:
+            return Around(head, None, None, frozenset())
+        first, last = brought[0], brought[-1]
+        parted = repository.merge_bases(first.parent, request.head) if first.parent else ()
+        bases = frozenset(self._digest_at(base) for base in parted)
+        return Around(head, self._digest(first.before), self._digest(last.after), bases)
 
     def _digest_at(self, commit: CommitId) -> Digest | None:
-        version = self.read(self.world.repository.entry(commit, self.path))
+        return self._digest(self.world.repository.entry(commit, self.path))
+
+    def _digest(self, entry: TreeEntry | None) -> Digest | None:
+        version = self.read(entry)
         return version.digest if version else None

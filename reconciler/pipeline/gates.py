@@ -13,35 +13,30 @@ from reconciler.core.approve import Approval
 from reconciler.core.declare import Declaration, PromoteSpec
 from reconciler.core.plan import Wanted
 from reconciler.core.promotion import judge_promotion, strictest
-from reconciler.core.provenance import Provenance, judge_run
 from reconciler.core.yamltree import Problem
 from reconciler.errors import PolicyDenied, Reason
 from reconciler.model import (
     Action,
-    Artifact,
     Attempt,
     Change,
     CommitId,
     Gate,
     GateResult,
     OperatorHand,
-    Run,
     Status,
     Verdict,
 )
 from reconciler.pipeline.fleet import Fleet
 from reconciler.pipeline.home import Home
 from reconciler.pipeline.letting_in import LettingIn
+from reconciler.pipeline.origin import Origin, find_origin
 from reconciler.pipeline.upstream import look
 from reconciler.pipeline.world import Held, World, gate
-from reconciler.ports import Source
 
 _CLOCKS = timedelta(minutes=1)
 """By which two machines' clocks may differ."""
 _TOLD = 5
 """Problems of a file that a status repeats; `validate` tells them all."""
-
-Origin = tuple[Source, Run, Artifact]
 
 
 class Gates:
@@ -287,15 +282,16 @@ class Gates:
             Held: with the provenance's reasons, or `SourceUnavailable`.
         """
         with gate(Gate.PROVENANCE):
-            source, rules = self._source(declaration)
-            run = source.run(declaration.run_id)
-            artifact = judge_run(run, declaration, rules, self._world.bounds)
+            origin = find_origin(self._world, declaration)
+        run = origin.run
+        told = ("CI has forgotten it; this is what it said when our copy was taken",) if origin.remembered else ()
         self.passed(
             Gate.PROVENANCE,
-            f"run {run.run_id} of {run.repository}: {run.workflow}, {run.event} on {run.branch}",
+            f"run {run.run_id} of {run.repository_name or run.repository}: {run.workflow}, {run.event} on {run.branch}",
             f"attempt {run.attempt} ended with {run.conclusion}, built from {run.commit[:12]}",
+            *told,
         )
-        return source, run, artifact
+        return origin
 
     def _baseline(self) -> CommitId | None:
         baseline = self._world.baseline
@@ -325,18 +321,6 @@ class Gates:
                 "so nobody can tell whether a window is closed",
                 "set the clock of this machine right",
             )
-
-    def _source(self, declaration: Declaration) -> tuple[Source, Provenance]:
-        sources = self._world.sources
-        name = declaration.artifact.source or (next(iter(sources)) if len(sources) == 1 else "")
-        if name not in sources:
-            known = ", ".join(sorted(sources)) or "none"
-            raise PolicyDenied(
-                Reason.RUN_NOT_ALLOWED,
-                f"artifact.source {name!r} is not set up here; known: {known}",
-                "name one of the operator's sources",
-            )
-        return sources[name]
 
 
 def _few(problems: tuple[Problem, ...]) -> str:

@@ -49,7 +49,7 @@ class LettingIn:
         """
         judge, history = self._judge(), self._history()
         for step in self._steps(judge, history):
-            judge.take(step, history.evidence(step) if judge.asks_for(step) else None)
+            judge.take(step, history.evidence(step, judge.asked_of(step)) if judge.asks_for(step) else None)
         return judge.verdict(tip, now)
 
     def asked_of(self, merge: CommitId) -> GateResult:
@@ -64,7 +64,7 @@ class LettingIn:
                 asked = judge.asked_of(step)
                 judge.suppose(step)
             else:
-                judge.take(step, history.evidence(step) if judge.asks_for(step) else None)
+                judge.take(step, history.evidence(step, judge.asked_of(step)) if judge.asks_for(step) else None)
         waits, reading = pending(asked), self._file.reading
         assert reading is not None
         word = judge.word(reading)

@@ -14,6 +14,7 @@ from reconciler.catalog import Declared as DeclaredFile
 from reconciler.core.approve import Approval
 from reconciler.core.declare import Declaration
 from reconciler.core.plan import INSTALLS, Plan, Proposed, Wanted, decide
+from reconciler.errors import BAD_BYTES
 from reconciler.model import (
     Action,
     Attempt,
@@ -28,9 +29,10 @@ from reconciler.model import (
     Verdict,
 )
 from reconciler.pipeline.fleet import Fleet
-from reconciler.pipeline.gates import Gates, Origin
+from reconciler.pipeline.gates import Gates
 from reconciler.pipeline.home import Home, find_home, move_home
-from reconciler.pipeline.world import BAD_BYTES, Held, World, gate
+from reconciler.pipeline.origin import Origin
+from reconciler.pipeline.world import Held, World, gate
 
 _REMEMBERED = 50
 """Attempts that are searched for bytes that failed before."""

@@ -20,13 +20,16 @@ from reconciler.core.folder import is_regular, policy_entry
 from reconciler.core.policy import Policy
 from reconciler.core.rules import NO_POLICY, Entry, PolicyDocument, PolicyReading, Rules, read_policy
 from reconciler.core.yamltree import MAX_BYTES
-from reconciler.errors import PolicyDenied, Reason, ReconcilerError
+from reconciler.errors import WAITS_FOR_PEOPLE, PolicyDenied, Reason, ReconcilerError
 from reconciler.model import AcceptedPolicy, Change, CommitId, EnvironmentName, Gate, GateResult, TreeEntry, Verdict
 from reconciler.pipeline.changes import History
 from reconciler.pipeline.world import World
 
 PATIENCE = 5.0
-"""Seconds for which a policy that is not in force as a whole is not judged again: thousands ask, one look is enough."""
+"""Seconds for which a policy that is not in force as a whole is not judged again: thousands ask, one look is enough.
+Doubled for each time that nothing but people's word is missing: every judgement asks the forge."""
+LONGEST_PATIENCE = 300.0
+"""Seconds after which it is judged again at the latest, though nobody says that anything happened."""
 _NAME = EnvironmentName(POLICY.removesuffix(".yaml"))
 """Of no environment: the file's name is reserved."""
 _NOWHERE = CommitId("")
@@ -88,6 +91,8 @@ class Rulebook:
         self._tried: CommitId | None = None
         """The tip that the rules are of, also where not every change up to it could be judged."""
         self._until = 0.0
+        self._vain = 0
+        """How often in a row the same tip was judged, with a policy that is not in force as a whole."""
 
     def rules(self) -> Rules:
         """The rules at the catalog's tip.
@@ -97,6 +102,11 @@ class Rulebook:
         """
         with self._lock:
             return self._current()
+
+    def look_again(self) -> None:
+        """Judge what is not in force at the next question: something may have happened at the forge."""
+        with self._lock:
+            self._until, self._vain = 0.0, 0
 
     @property
     def let_in_at(self) -> datetime | None:
@@ -132,7 +142,7 @@ class Rulebook:
                     asked = judge.asked_of(step)
                     judge.suppose(step)
                 else:
-                    judge.take(step, history.evidence(step) if judge.asks_for(step) else None)
+                    judge.take(step, history.evidence(step, judge.asked_of(step)) if judge.asks_for(step) else None)
         word = judge.word(self._catalog.policy)
         return word if word.verdict is Verdict.HELD else pending(asked)
 
@@ -144,7 +154,9 @@ class Rulebook:
         now, tip, rules = self._world.clock.monotonic(), self._tip(), self._rules
         if rules is None or tip != self._tried or (rules.pending and now >= self._until):
             self._rules = rules = self._judged(tip)
-            self._tried, self._until = tip, now + PATIENCE
+            waits = rules.pending is not None and rules.pending.reason in WAITS_FOR_PEOPLE
+            self._vain = self._vain + 1 if waits and tip == self._tried else 0
+            self._tried, self._until = tip, now + min(LONGEST_PATIENCE, PATIENCE * 2.0 ** min(self._vain, 10))
         self._save()
         return rules
 
@@ -202,7 +214,7 @@ class Rulebook:
         for step in history.steps(start.reading):
             if isinstance(step.after, PolicyReading):
                 entries |= _entries(step.after)
-            judge.take(step, history.evidence(step) if judge.asks_for(step) else None)
+            judge.take(step, history.evidence(step, judge.asked_of(step)) if judge.asks_for(step) else None)
             document = PolicyDocument.of(entry for name, entry in entries.items() if judge.let_in.get(name))
             if document != states[-1].document:
                 states.append(_State(step.commit, document))

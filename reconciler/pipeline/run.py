@@ -16,7 +16,7 @@ from reconciler.core.approve import Approval, standing
 from reconciler.core.declare import Declaration
 from reconciler.core.plan import INSTALLS, Plan, decide
 from reconciler.core.verify import VerifiedArtifact
-from reconciler.errors import Reason, ReconcilerError, Transient
+from reconciler.errors import BAD_BYTES, Reason, ReconcilerError, Transient
 from reconciler.model import (
     Action,
     Attempt,
@@ -33,11 +33,12 @@ from reconciler.model import (
 )
 from reconciler.pipeline import record
 from reconciler.pipeline.fleet import Fleet
-from reconciler.pipeline.gates import Gates, Origin
+from reconciler.pipeline.gates import Gates
 from reconciler.pipeline.home import Home, trouble
+from reconciler.pipeline.origin import Origin, obtained
 from reconciler.pipeline.planner import Planner
 from reconciler.pipeline.world import Fence, Held, World, gate
-from reconciler.ports import ArtifactStream, Target
+from reconciler.ports import Target
 
 
 class Pass:
@@ -100,7 +101,7 @@ class Pass:
             self._take(planner)
             if planner.home is None:
                 self._fleet.soaks.lost_sight(self._file.environment)
-            return self._hold(held)
+            return self._hold(self._kept_for_later(planner, held))
 
     def _take(self, planner: Planner) -> None:
         self._gates, self._approval, self._plan = planner.gates, planner.approval, planner.planned()
@@ -115,11 +116,7 @@ class Pass:
             return self._converged(home, gates, approval)
         if action is Action.ACCEPT:
             return self._effect(action, home, gates, approval, lambda token: _accept(home.target, approval, token))
-        if action in INSTALLS:
-            origin = planner.origin
-            assert origin is not None
-            return self._install(action, home, gates, declaration, approval, lambda: origin)
-        return self._install(action, home, gates, declaration, approval, lambda: gates.provenance(declaration))
+        return self._install(action, home, gates, declaration, approval, planner.origin)
 
     def _see(self) -> None:
         """What was just seen counts for those that promote from here."""
@@ -135,7 +132,7 @@ class Pass:
         gates: Gates,
         declaration: Declaration,
         approval: Approval,
-        origin: Callable[[], Origin],
+        origin: Origin | None,
     ) -> Status:
         with self._artifact(gates, declaration, origin) as artifact:
             return self._effect(
@@ -143,16 +140,15 @@ class Pass:
             )
 
     @contextmanager
-    def _artifact(
-        self, gates: Gates, declaration: Declaration, origin: Callable[[], Origin]
-    ) -> Iterator[VerifiedArtifact]:
-        """Our own copy of the bytes, verified; `origin` is asked only when there is none yet."""
-
-        def fetch(offset: int) -> AbstractContextManager[ArtifactStream]:
-            source, run, artifact = origin()
-            return source.open(run, artifact, offset)
-
-        manager = self._world.custody.obtain(declaration.sha256, fetch)
+    def _artifact(self, gates: Gates, declaration: Declaration, origin: Origin | None) -> Iterator[VerifiedArtifact]:
+        """Our own copy of the bytes, verified. Without an origin, for a repair, CI is asked only when there is none."""
+        manager: AbstractContextManager[VerifiedArtifact]
+        if origin:
+            manager = obtained(self._world, declaration.sha256, origin)
+        else:
+            manager = self._world.custody.obtain(
+                declaration.sha256, lambda offset: gates.provenance(declaration).open(offset)
+            )
         with gate(Gate.CUSTODY):
             artifact = manager.__enter__()
         try:
@@ -160,6 +156,27 @@ class Pass:
             yield artifact
         finally:
             manager.__exit__(None, None, None)
+
+    def _kept_for_later(self, planner: Planner, held: Held) -> Held:
+        """What was let in and waits for its time is taken into custody now: CI may throw it away meanwhile.
+
+        Returns the word that holds: bytes that are not what was declared won't be right later either.
+        """
+        origin, declaration, gates = planner.origin, planner.declaration, planner.gates
+        if origin is None or declaration is None or gates is None or planner.approval is None:
+            return held
+        if held.result.gate not in (Gate.PROMOTION, Gate.FREEZE) or self._is_kept(origin, declaration.sha256):
+            return held
+        try:
+            with self._artifact(gates, declaration, origin):
+                return held
+        except Held as other:
+            return other if other.result.reason in BAD_BYTES else held
+
+    def _is_kept(self, origin: Origin, digest: Digest) -> bool:
+        known = self._world.store.run(origin.name, origin.run.run_id)
+        named = known is not None and any(one.sha256 == digest for one in known.artifacts)
+        return named and self._world.custody.holds(digest)
 
     def _effect(
         self, action: Action, home: Home, gates: Gates, approval: Approval, act: Callable[[int], Observation]
@@ -257,7 +274,7 @@ class Pass:
         if action is Action.DEPLOY and not self._may_be_brought_back(gates, approval):
             return
         try:
-            self._install(action, home, gates, declaration, approval, lambda: gates.provenance(declaration))
+            self._install(action, home, gates, declaration, approval, None)
         except Held:
             return  # the drift stays in the status; what holds the tip is the news
 

@@ -11,12 +11,9 @@ from reconciler.bounds import Bounds
 from reconciler.core.policy import Policy
 from reconciler.core.provenance import Provenance
 from reconciler.core.rules import FloorSpec
-from reconciler.errors import Reason, ReconcilerError
+from reconciler.errors import BAD_BYTES, Reason, ReconcilerError
 from reconciler.model import CommitId, Gate, GateResult, Verdict
 from reconciler.ports import Clock, Custody, Forge, Repository, Source, Store, Targets
-
-BAD_BYTES = frozenset({Reason.DIGEST_MISMATCH, Reason.ARTIFACT_UNSAFE, Reason.ARTIFACT_TOO_LARGE})
-"""Bytes that failed once fail always: not tried again until the declaration changes or `retry`."""
 
 
 @dataclass(frozen=True, slots=True)

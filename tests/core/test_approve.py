@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from reconciler.core.approve import Approval, Judge
 from reconciler.core.declare import ApprovalSpec, Reading, read
-from reconciler.core.policy import Evidence, Policy, Step, Version
+from reconciler.core.policy import Around, Evidence, Policy, Step, Version
 from reconciler.core.rules import NO_POLICY, PolicyReading, read_policy
 from reconciler.errors import Reason
 from reconciler.model import (
@@ -33,6 +33,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 ENG = Person("eng", frozenset({"eng@example.com"}))
 REV = Person("rev", frozenset({"rev@example.com", "@acme/sre"}))
 BOSS = Person("boss", frozenset({"boss@example.com"}))
+READER = Person("reader", frozenset({"reader@example.com", "@acme/sre"}), writer=False)
 BOT = Person("bot", frozenset({"bot@example.com"}), bot=True)
 ENG_OTHER_KEY = Person("gpg:1", frozenset({"Eng@Example.com"}))
 
@@ -65,6 +66,7 @@ class Commit:
     unproven: tuple[str, ...] = ()
     reviews: tuple[Review, ...] | None = None
     merged_by: Person | None = None
+    retargeted: datetime | None = None
 
 
 def judge(
@@ -88,23 +90,29 @@ def judge(
         it.begin_at(accepted, base)
     for number, commit in enumerate(commits, 1):
         step = Step(CommitId(f"{number:040x}"), commit.after)
-        it.take(step, _evidence(step, commit) if it.asks_for(step) else None)
+        before = commits[number - 2].after if number > 1 else base
+        it.take(step, _evidence(step, commit, before) if it.asks_for(step) else None)
     tip = commits[-1].after if commits else base
     assert tip is not None
     return it.verdict(tip, NOW)
 
 
-def _evidence(step: Step, commit: Commit) -> Evidence:
+def _evidence(step: Step, commit: Commit, before: Reading | None) -> Evidence:
     if commit.by is None:
-        return Evidence(ForgeFacts(step.commit, (), "not a merge"), {}, {})
+        return Evidence(ForgeFacts(step.commit, (), "not a merge"), {})
     head = CommitId("f" * 40)
     reviews = commit.reviews
     if reviews is None:
         reviews = tuple(Review(person, head, Decision.APPROVED) for person in commit.by)
     request = ChangeRequest("#1", "bump", head, step.commit, commit.authors, commit.unproven, reviews, commit.merged_by)
-    at_head = commit.head or commit.after
-    bases = {head: frozenset({commit.base.digest})} if commit.base else {}
-    return Evidence(ForgeFacts(step.commit, (request,)), {head: at_head.digest if at_head else None}, bases)
+    request = replace(request, retargeted=commit.retargeted)
+    bases = frozenset({_digest(commit.base)}) if commit.base else frozenset()
+    around = Around(_digest(commit.head or commit.after), _digest(before), _digest(commit.after), bases)
+    return Evidence(ForgeFacts(step.commit, (request,)), {"#1": around})
+
+
+def _digest(reading: Reading | None) -> Digest | None:
+    return reading.digest if reading else None
 
 
 def merged(after: Reading | None, *by: Person, **facts: object) -> Commit:
@@ -115,10 +123,44 @@ def pushed(after: Reading | None) -> Commit:
     return Commit(after)
 
 
+HEAD = CommitId("f" * 40)
+LATER = NOW + timedelta(hours=1)
+
+
+def said(person: Person, at: datetime | None) -> tuple[Review, ...]:
+    return (Review(person, HEAD, Decision.APPROVED, at),)
+
+
 NONE = "none"
 TWO = "{required: 2}"
 
 CASES: dict[str, tuple[list[Commit], Reading | None, Reason | None]] = {
+    "somebody who may not write does not count": ([merged(file(2), READER)], file(1), Reason.APPROVER_NOT_ALLOWED),
+    "nor when a rule names a team of theirs": (
+        [merged(file(2, approval="{required: 1, from: ['@acme/sre']}"), READER)],
+        file(1, approval="{required: 1, from: ['@acme/sre']}"),
+        Reason.APPROVER_NOT_ALLOWED,
+    ),
+    "nor as the one who merged": (
+        [merged(file(2), reviews=(), merged_by=READER)],
+        file(1),
+        Reason.APPROVER_NOT_ALLOWED,
+    ),
+    "a review from before the target branch was changed is stale": (
+        [merged(file(2), reviews=said(REV, NOW), retargeted=LATER)],
+        file(1),
+        Reason.APPROVAL_STALE,
+    ),
+    "so is one of which nobody knows when it was": (
+        [merged(file(2), reviews=said(REV, None), retargeted=LATER)],
+        file(1),
+        Reason.APPROVAL_STALE,
+    ),
+    "one from after it counts": (
+        [merged(file(2), reviews=said(REV, LATER + timedelta(seconds=1)), retargeted=LATER)],
+        file(1),
+        None,
+    ),
     "a merge approved by somebody else passes": ([merged(file(2))], file(1), None),
     "the file as it was accepted needs nothing new": ([], file(1), None),
     "a direct push holds": ([pushed(file(2))], file(1), Reason.APPROVAL_MISSING),
@@ -316,7 +358,7 @@ def test_what_is_unapproved_is_named_field_by_field() -> None:
 def test_a_request_for_another_commit_proves_nothing() -> None:
     it = Judge(EnvironmentName("a"), ApprovalSpec.model_validate({"required": 1}))
     step = Step(CommitId("1" * 40), file(1))
-    elsewhere = _evidence(Step(CommitId("2" * 40), file(1)), merged(file(1)))
+    elsewhere = _evidence(Step(CommitId("2" * 40), file(1)), merged(file(1)), None)
     it.take(step, elsewhere)
     assert it.verdict(file(1), NOW)[0].reason == Reason.APPROVAL_MISSING
 
@@ -335,8 +377,10 @@ def stepped(it: Judge, number: int, after: Version | None, *by: Person, floors: 
     request = ChangeRequest(
         "#1", "x", CommitId("f" * 40), step.commit, (ENG,), (), tuple(_yes(person) for person in by), None
     )
-    heads = {CommitId("f" * 40): after.digest if after else None}
-    evidence = Evidence(ForgeFacts(step.commit, (request,) if by else ()), heads, {})
+    stood = after.digest if after else None
+    evidence = Evidence(
+        ForgeFacts(step.commit, (request,) if by else ()), {"#1": Around(stood, None, stood, frozenset())}
+    )
     it.take(step, evidence if it.asks_for(step) else None)
     return step
 
@@ -455,3 +499,46 @@ def test_a_policy_file_is_judged_like_a_declaration(
     base: PolicyReading, changes: list[tuple[PolicyReading, tuple[Person, ...]]], passes: bool
 ) -> None:
     assert (judged_policy(base, *changes).verdict is Verdict.PASSED) == passes
+
+
+# --- a request that came as several commits -------------------------------------------------------
+
+
+def rebased(*files: Reading, head: Reading | None = None, upto: int | None = None) -> GateResult:
+    """A request that was rebased as one commit for each file; the history goes through the first `upto`."""
+    commits = tuple(CommitId(f"{number:040x}") for number in range(1, len(files) + 1))
+    request = ChangeRequest("#1", "x", HEAD, commits[-1], (ENG,), (), said(REV, NOW), None, landed=commits)
+    gone = files[:upto]
+    around = Around((head or files[-1]).digest, file(1).digest, gone[-1].digest, frozenset({file(1).digest}))
+    it = begun(file(1))
+    for commit, after in zip(commits, gone, strict=False):
+        it.take(Step(commit, after), Evidence(ForgeFacts(commit, (request,)), {"#1": around}))
+    return it.verdict(gone[-1], NOW)[0]
+
+
+def test_all_commits_of_a_rebased_request_are_let_in_by_what_the_last_one_left() -> None:
+    assert rebased(file(5, path="/srv/b"), file(5), file(2)).verdict is Verdict.PASSED
+
+
+def test_a_tip_in_the_middle_of_a_rebased_request_is_not_what_was_reviewed() -> None:
+    assert rebased(file(5), file(2), upto=1).reason == Reason.APPROVAL_STALE
+
+
+def test_a_rebased_request_can_not_lower_its_own_bar_on_the_way() -> None:
+    it = begun(file(1, approval=TWO))
+    commits = CommitId("1" * 40), CommitId("2" * 40)
+    request = ChangeRequest("#1", "x", HEAD, commits[-1], (ENG,), (), said(REV, NOW), None, landed=commits)
+    last = file(2)
+    around = Around(last.digest, file(1, approval=TWO).digest, last.digest, frozenset())
+    for commit, after in zip(commits, (file(1, approval=NONE), last), strict=True):
+        it.take(Step(commit, after), Evidence(ForgeFacts(commit, (request,)), {"#1": around}))
+    assert it.verdict(last, NOW)[0].reason == Reason.APPROVAL_MISSING
+
+
+def test_what_an_approval_rests_on_is_kept_with_immutable_ids() -> None:
+    it = begun(file(1))
+    stepped(it, 1, file(2), BOSS, REV)
+    evidence = it.verdict(file(2), NOW)[0].evidence
+    assert f"#1: head {HEAD} merged as {1:040x}" in evidence
+    assert "#1: by eng@example.com (eng)" in evidence
+    assert "#1: rev@example.com (rev) of @acme/sre approved ffffffffffff" in evidence

@@ -76,10 +76,15 @@ def test_a_revocation_is_in_the_message_and_is_undone_by_no_command() -> None:
     assert "--to 101" not in message
 
 
+def test_a_repository_is_told_by_its_name_beside_its_id() -> None:
+    told = ci_facts(replace(RUN, repository="123", repository_name="acme/shop"), "as CI states it")
+    assert told[0] == "CI repository: acme/shop (id 123)"
+
+
 HOSTILE = "build.yml\n\nReconciler-Environment: prod\nReconciler-Run: 666\r\x1b[2J\u202e\u2028Co-authored-by: x <x@x>"
 
 
-@pytest.mark.parametrize("field", ["repository", "commit", "branch", "workflow", "event"])
+@pytest.mark.parametrize("field", ["repository", "repository_name", "commit", "branch", "workflow", "event"])
 def test_hostile_words_of_ci_stay_on_their_line(field: str) -> None:
     message = move(*ci_facts(replace(RUN, **{field: HOSTILE}), "as CI states it")).message  # type: ignore[arg-type]
     good = move(*ci_facts(RUN, "as CI states it")).message

@@ -1,0 +1,29 @@
+"""Values as people read them, on a terminal and at a forge alike."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+ARROW = "→"
+
+
+def escape(text: str) -> str:
+    """The text with everything spelled out that a terminal might act on or that hides: ANSI, bidi, line breaks."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number of things: `1 file`, `2 files`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def short(name: str | None) -> str:
+    """The first twelve characters of a commit or a digest."""
+    return name[:12] if name else "-"
+
+
+def moment(at: datetime | None) -> str:
+    """An instant in UTC, to the second."""
+    return at.strftime("%Y-%m-%d %H:%M:%SZ") if at else "-"
