@@ -1,4 +1,5 @@
-"""Which artifacts must stay in custody: what is declared, live, or kept for rollback, anywhere.
+"""Which artifacts must stay in custody: what is declared, live, or kept for rollback, anywhere; and what an open pull
+request would deploy, as CI may throw it away before the merge.
 
 Undecidable means no change: while one environment can't be looked at, nothing is removed.
 """
@@ -27,6 +28,8 @@ def collect(world: World, catalog: Catalog) -> int:
 
 
 def _needed(world: World, catalog: Catalog, environments: Iterable[EnvironmentName]) -> Iterator[Digest]:
+    for told in world.store.told_plans().values():
+        yield from told.artifacts
     for environment in environments:
         file = catalog.get(environment)
         if file.reading and file.reading.declaration:

@@ -54,10 +54,11 @@ class DiskCustody:
         self._slots_lock = Lock()
 
     @contextmanager
-    def obtain(self, digest: Digest, fetch: Fetch) -> Iterator[VerifiedArtifact]:
-        """The artifact, hashed anew from our copy; fetched first when we have none that is whole.
+    def obtain(self, digest: Digest, fetch: Fetch, *, anew: bool = False) -> Iterator[VerifiedArtifact]:
+        """The artifact, hashed anew from our copy; fetched first when we have none that is whole, or when asked to.
 
-        A hit writes nothing. Two threads that want the same artifact share one download.
+        A hit writes nothing. Two threads that want the same artifact share one download. A copy that is whole stays
+        until what is fetched anew is there.
 
         Raises:
             IntegrityError: `DigestMismatch`, when what was fetched has another digest.
@@ -65,12 +66,22 @@ class DiskCustody:
             Transient: `SourceUnavailable`; `CustodyUnavailable` for our own disk.
         """
         with self._in_use(digest) as turn:
-            artifact = self._whole(digest)
+            artifact = None if anew else self._whole(digest)
             if artifact is None:
                 with turn:
-                    artifact = self._whole(digest) or self._fetched(digest, fetch)
+                    artifact = (None if anew else self._whole(digest)) or self._fetched(digest, fetch)
             with closing(artifact.file):
                 yield artifact
+
+    def holds(self, digest: Digest) -> bool:
+        """Whether we have a copy, by a look at its name alone: whether it is whole shows when it is obtained.
+
+        Raises:
+            Transient: `CustodyUnavailable`.
+        """
+        path = self._copy(digest)
+        with disk(path):
+            return path.is_file() and not path.is_symlink()
 
     def collect(self, keep: Set[Digest]) -> int:
         """Remove copies and parts of everything but `keep` and what is being obtained right now.
@@ -126,7 +137,9 @@ class DiskCustody:
     def _fetched(self, digest: Digest, fetch: Fetch) -> VerifiedArtifact:
         path = self._copy(digest)
         with disk(path):
-            if os.path.lexists(path):  # not whole, or it would have been taken
+            if (whole := self._whole(digest)) is not None:
+                whole.file.close()
+            elif os.path.lexists(path):
                 self._trace("custody:remove")
                 path.unlink()
             self._prepare(path)

@@ -59,6 +59,12 @@ class Ancestry:
                     self._answers.popitem(last=False)
         return code == 0
 
+    def of_fetched(self, mirror: Path, old: CommitId, last: CommitId | None) -> bool:
+        """Whether what was fetched last is `old` or descends from it. No process when it is that, or is covered."""
+        if last is None or last == old:
+            return last == old
+        return self.of_tip(mirror, old, last) if self.covers(last) else self.of_pair(mirror, old, last)
+
     def _advance(self, mirror: Path, tip: CommitId) -> None:
         """Make `tip` the one that is covered."""
         if self._tip is None or not self._extend(mirror, self._tip, tip):

@@ -32,6 +32,7 @@ KEPT = "1.day.ago"
 """Since when an object that nothing refers to (of a proposal, or of a rewritten branch) is kept at least."""
 
 _WAIT_SECONDS = 0.02
+_KINDS = {"refs/heads/": "branch", "refs/tags/": "tag", "refs/remotes/": "remote-tracking branch"}
 
 
 class LocalMirror:
@@ -134,6 +135,39 @@ class LocalMirror:
         )
         self._tidy()
 
+    def get(self, reference: str) -> CommitId | None:
+        """Fetch one reference of the remote with all its history; none of ours moves. Only when `exclusive`.
+
+        Git takes a name that the remote lacks for the end of a longer one, such as of a branch `refs/pull/1/head`.
+        What it found instead stands in FETCH_HEAD (git-fetch), and is not what was asked for.
+
+        Args:
+            reference: Its whole name, checked.
+
+        Returns:
+            What the reference names; None when the remote gave another one, or not its whole history.
+
+        Raises:
+            GitFailed: The remote said no, or the mirror is broken.
+            Transient: `RepositoryUnavailable`, after the deadline.
+        """
+        with _disk(self._home):
+            _sweep(self.path)
+        self._git.network(
+            self.path,
+            "fetch",
+            *("--quiet", "--no-tags", "--no-recurse-submodules", "--refmap="),
+            *self._remote.options,
+            "--",
+            self._remote.address,
+            reference,
+            limit=64 * 1024,
+        )
+        with _disk(self._home):
+            found = (self.path / "FETCH_HEAD").read_bytes()
+        self._tidy()
+        return _fetched(found, reference)
+
     def replace(self, object_format: str) -> None:
         """Make a new mirror and put it in the place of this one. Only when `exclusive`.
 
@@ -186,6 +220,23 @@ class LocalMirror:
             f"+refs/heads/{self._branch}:{TIP}",
             limit=64 * 1024,
         )
+
+
+def _fetched(listing: bytes, reference: str) -> CommitId | None:
+    """The commit behind exactly this reference, in FETCH_HEAD: `<name>\t<for merge>\tbranch 'main' of <address>`."""
+    for line in listing.decode("utf-8", "surrogateescape").split("\n"):
+        name, _, note = line.partition("\t")
+        if is_commit(name) and note.partition("\t")[2].startswith(f"{_noted(reference)} of "):
+            return CommitId(name)
+    return None
+
+
+def _noted(reference: str) -> str:
+    """How FETCH_HEAD writes a reference."""
+    for prefix, kind in _KINDS.items():
+        if reference.startswith(prefix):
+            return f"{kind} '{reference.removeprefix(prefix)}'"
+    return f"'{reference}'"
 
 
 def _sweep(mirror: Path) -> None:

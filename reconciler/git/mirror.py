@@ -11,20 +11,19 @@ accepted, and the last one's `after` with what stands at the tip; `changes` alon
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping, Set
 from pathlib import Path
 from typing import TypeVar
 
 from reconciler.bounds import Bounds
 from reconciler.errors import PolicyDenied, Reason, Transient
-from reconciler.git import objects, proposing, remote
+from reconciler.git import objects, remote
 from reconciler.git.ancestry import Ancestry
+from reconciler.git.beyond import Beyond
 from reconciler.git.command import Git, GitFailed
 from reconciler.git.contents import COMMITS_KEPT, Contents
 from reconciler.git.local import LocalMirror
 from reconciler.git.recent import Recent
-from reconciler.git.remote import Remote
 from reconciler.model import BlobId, Change, Commit, CommitId, TreeEntry
 from reconciler.ports import Trace
 
@@ -56,7 +55,6 @@ class Mirror:
         self._branch = remote.check_branch(branch)
         self._folder = remote.check_folder(folder)
         self._bounds = bounds
-        self._trace = trace
         self._git = Git(self._remote, bounds, trace)
         self._local = LocalMirror(directory, self._remote, branch, self._git, bounds)
         self._nowhere = directory / "none"  # so that `ls-remote` reads no repository's configuration
@@ -64,7 +62,9 @@ class Mirror:
         self._present: CommitId | None = None
         self._contents = Contents(self._git, self._local)
         self._entries: Recent[tuple[CommitId, str], TreeEntry] = Recent(ENTRIES_KEPT)
-        self._lock = threading.Lock()
+        self._beyond = Beyond(
+            self._remote, branch, self._local, self._git, self._ancestry, self._nowhere, self._replace, bounds, trace
+        )
 
     def head(self) -> CommitId | None:
         """The branch's tip at the remote, for one `ls-remote`. None: there is no such branch.
@@ -73,7 +73,8 @@ class Mirror:
             Transient: `RepositoryUnavailable`.
         """
         arguments = (*self._remote.options, "--", self._remote.address, f"refs/heads/{self._branch}")
-        listing = self._git.network(self._nowhere, "ls-remote", "--quiet", *arguments, limit=1024**2)
+        # --heads has the server leave out what is no branch: GitHub has a reference for each pull request ever made.
+        listing = self._git.network(self._nowhere, "ls-remote", "--quiet", "--heads", *arguments, limit=1024**2)
         tips = remote.tip_of(listing, self._branch)
         if len(tips) > 1:
             raise self._unavailable(f"the server names {len(tips)} tips of the branch {self._branch}")
@@ -248,28 +249,17 @@ class Mirror:
 
         return tuple(CommitId(name) for name in self._reading(read, one, other).decode("ascii", "replace").split())
 
-    def proposal(self, base: CommitId, head: CommitId, clone: Path) -> CommitId:
-        """What the branch at `base` would be if `head`, a commit of a local clone, were merged.
+    def retrieve(self, commit: CommitId, ref: str) -> None:
+        """Make a commit readable that the branch does not hold; see `beyond.Beyond.retrieve`."""
+        self._beyond.retrieve(commit, ref)
 
-        Always the same for the same two; `base` itself when it contains `head` already. The tip is not touched.
+    def references(self, pattern: str) -> Mapping[str, CommitId]:
+        """References at the remote, for one `ls-remote`; see `beyond.Beyond.references`."""
+        return self._beyond.references(pattern)
 
-        Raises:
-            PolicyDenied: `ApprovalStale`: the two do not merge without a conflict.
-            Transient: `RepositoryUnavailable`: the clone does not hold `head`; nothing was fetched before.
-        """
-        there = Remote(str(clone.absolute()), "file", clone.absolute())
-        courier = Git(there, self._bounds, self._trace)
-        with self._local.exclusive():
-            if not self._local.exists():
-                raise self._unavailable("nothing of it was fetched yet")
-            for commit in (base, head):
-                if not remote.is_commit(commit):
-                    raise self._unavailable(f"{commit!r} is not the name of a commit")
-                if not self._holds(commit):
-                    proposing.bring(self._local, courier, clone.absolute(), commit)
-            if self._ancestry.of_pair(self._local.path, head, base):
-                return base
-            return proposing.merged(self._git, self._local.path, base, head)
+    def proposal(self, base: CommitId, head: CommitId, clone: Path | None = None) -> CommitId:
+        """What the branch at `base` would be if `head` were merged; see `beyond.Beyond.proposal`."""
+        return self._beyond.proposal(base, head, clone)
 
     def watched(self) -> tuple[Path, ...]:
         """Local folders whose changes mean that the branch may have moved; empty for a remote one.
@@ -286,12 +276,7 @@ class Mirror:
 
     def _holds(self, tip: CommitId) -> bool:
         """Whether the mirror holds a commit with all its history. No process when it is the last fetched."""
-        last = self._local.tip()
-        if last is None or last == tip:
-            return last == tip
-        if self._ancestry.covers(last):
-            return self._ancestry.of_tip(self._local.path, tip, last)
-        return self._ancestry.of_pair(self._local.path, tip, last)
+        return self._ancestry.of_fetched(self._local.path, tip, self._local.tip())
 
     def _update(self, tip: CommitId) -> None:
         """Fetch into the mirror that is there; into a new one when there is none, or this one won't do."""
@@ -330,7 +315,8 @@ class Mirror:
                 raise self._unavailable("nothing of it was fetched yet")
             for commit in needed:
                 if self._is_foreign(commit, tip):
-                    raise self._unavailable(f"{commit} is not in the history of {self._branch}") from failure
+                    what = f"{commit} is not in the history of {self._branch}, nor retrieved"
+                    raise self._unavailable(what) from failure
             self._replace(tip)
 
     def _is_foreign(self, commit: CommitId, tip: CommitId) -> bool:
@@ -344,4 +330,4 @@ class Mirror:
         return self._git.local(self._local.path, *arguments, limit=limit)
 
     def _unavailable(self, what: str, hint: str = "the next poll looks again") -> Transient:
-        return Transient(Reason.REPOSITORY_UNAVAILABLE, f"{self._remote.address}: {what}", hint)
+        return self._remote.unavailable(what, hint)

@@ -14,8 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from reconciler.errors import Reason, Terminal
+from reconciler.errors import Reason, Terminal, Transient
 from reconciler.model import CommitId
+
+REFERENCE_CHARACTERS = 1024
+"""Most characters of a reference's name; a file system takes fewer in each of its parts."""
 
 _SCP = re.compile(
     r"(?:[A-Za-z0-9_][A-Za-z0-9._-]*@)?(?:[A-Za-z0-9_][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]):[^-\s:@][^\s@]*"
@@ -24,7 +27,7 @@ _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*|[0-9A-Fa-f:.]+")
 _CREDENTIALS = re.compile(r":[^/]*@|//[^/]*@")
 """In a path that is not absolute: an address whose scheme was mistyped, its password still in it."""
-_BRANCH_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$)")
+_REFERENCE_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$)")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -49,6 +52,10 @@ class Remote:
         path does. The fixed text is run by a shell, which is why the path is no part of it.
         """
         return ("--upload-pack=git -c safe.directory=* upload-pack",) if self.protocol == "file" else ()
+
+    def unavailable(self, what: str, hint: str = "the next poll looks again") -> Transient:
+        """`RepositoryUnavailable`, with the address in front of what was found."""
+        return Transient(Reason.REPOSITORY_UNAVAILABLE, f"{self.address}: {what}", hint)
 
 
 def parse(url: str) -> Remote:
@@ -79,8 +86,7 @@ def check_branch(branch: str) -> str:
     Raises:
         Terminal: `InvalidSettings`.
     """
-    bad = not branch or branch[0] in "-/." or branch[-1] in "/." or branch == "@" or _BRANCH_FORBIDDEN.search(branch)
-    if bad or not branch.isprintable():
+    if not branch or branch[0] in "-/." or branch == "@" or not _is_well_formed(branch):
         raise _invalid(f"repository.branch: {branch!r} is not the name of a branch")
     return branch
 
@@ -101,6 +107,11 @@ def check_folder(folder: str) -> str:
 def is_commit(text: str) -> bool:
     """Whether this is the full name of an object, in SHA-1 or SHA-256."""
     return _COMMIT.fullmatch(text) is not None
+
+
+def is_reference(text: str) -> bool:
+    """Whether this is the whole name of a reference (git-check-ref-format): no option, no pattern, no abbreviation."""
+    return text.startswith("refs/") and len(text) <= REFERENCE_CHARACTERS and _is_well_formed(text)
 
 
 def tip_of(listing: bytes, branch: str) -> tuple[CommitId, ...]:
@@ -124,6 +135,10 @@ def watched(remote: Remote, branch: str) -> tuple[Path, ...]:
         folder = folder / part
         folders.append(folder)
     return tuple(place for place in folders if place.is_dir())
+
+
+def _is_well_formed(name: str) -> bool:
+    return name[-1] not in "/." and name.isprintable() and not _REFERENCE_FORBIDDEN.search(name)
 
 
 def _invalid(what: str) -> Terminal:

@@ -33,6 +33,7 @@ from reconciler.model import (
 from reconciler.ports import Clock, Trace
 from reconciler.stores import governance, rows, statements, tables
 from reconciler.stores.database import Database
+from reconciler.stores.told import ToldStore
 
 AUDIT_BATCH = 500
 """Audit entries read at once: under a megabyte, and no transaction stays open while a reader dawdles."""
@@ -43,7 +44,7 @@ def create(url: str, clock: Clock, trace: Trace) -> SqlStore:
     return SqlStore(url, clock, trace)
 
 
-class SqlStore:
+class SqlStore(ToldStore):
     """`ports.Store`, for several threads and several processes at once.
 
     Nothing is opened or made before it is first used, and it can be used again after `close`.
@@ -58,7 +59,7 @@ class SqlStore:
     """
 
     def __init__(self, url: str, clock: Clock, trace: Trace) -> None:
-        self._database = Database(_file(url), trace)
+        super().__init__(Database(_file(url), trace))
         self._clock = clock
 
     def close(self) -> None:

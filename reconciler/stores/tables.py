@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text
 
-VERSIONS = ("0001", "0002")
+VERSIONS = ("0001", "0002", "0003")
 """Every version of the schema that this program knows, oldest first; it works on the last."""
 
 metadata = MetaData()
@@ -88,6 +88,34 @@ checkpoints = Table(
     Column("document", Text, nullable=False),
 )
 """Only ever appended to; one for each length that the chain had."""
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", _ROW_ID, primary_key=True),
+    Column("source", String, nullable=False),
+    Column("run_id", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),
+    Index("runs_by_source", "source", "run_id", unique=True),
+    sqlite_autoincrement=True,
+)
+"""What CI said of a run; the larger the id, the later it was saved."""
+
+told_plans = Table(
+    "told_plans",
+    metadata,
+    Column("number", _ROW_ID, primary_key=True, autoincrement=False),
+    Column("document", Text, nullable=False),
+)
+"""One for each open pull request on which a plan was told."""
+
+told_rollouts = Table(
+    "told_rollouts",
+    metadata,
+    Column("rollout", String, primary_key=True),
+    Column("document", Text, nullable=False),
+)
+"""One for each rollout of which something may still be told; the document is a text."""
 
 attempts = Table(
     "attempts",

@@ -71,6 +71,14 @@ def leave_part(root: Path, data: bytes, mode: int = 0o600) -> None:
 # --- what lies where ----------------------------------------------------------------------------
 
 
+def test_a_disk_that_can_not_be_looked_at_says_so_when_it_is_asked_for_a_copy(root: Path) -> None:
+    obtain(custody(root))
+    too_long = root / ("x" * 300)
+    with pytest.raises(Transient) as failed:
+        custody(too_long).holds(DIGEST)
+    assert failed.value.reason is Reason.CUSTODY_UNAVAILABLE
+
+
 def test_copies_and_folders_are_closed_to_others_and_to_writing(root: Path) -> None:
     obtain(custody(root))
     assert stat.S_IMODE(copy_of(root).stat().st_mode) == 0o400
@@ -125,6 +133,20 @@ def a_link(path: Path) -> None:
 def a_fifo(path: Path) -> None:
     path.unlink()
     os.mkfifo(path)
+
+
+@pytest.mark.parametrize(("spoil", "held"), [(flipped, True), (a_link, False), (a_fifo, False)])
+def test_whether_a_copy_is_held_is_a_look_at_its_name_alone(
+    spoil: Callable[[Path], None], held: bool, root: Path
+) -> None:
+    steps: list[str] = []
+    kept = custody(root, steps.append)
+    obtain(kept)
+    spoil(copy_of(root))
+    steps.clear()
+    before = snapshot(root)
+    assert kept.holds(DIGEST) is held
+    assert (steps, snapshot(root)) == ([], before)
 
 
 @pytest.mark.parametrize("spoil", [flipped, truncated, extended, a_link, a_fifo])

@@ -20,7 +20,7 @@ from alembic.migration import MigrationContext
 
 from reconciler.core import audit
 from reconciler.errors import Reason, ReconcilerError, Terminal, Transient
-from reconciler.model import CommitId, EnvironmentName, OperatorHand, Outcome, Sync
+from reconciler.model import CommitId, EnvironmentName, OperatorHand, Outcome, RunId, Sync
 from reconciler.stores import sql, sqlite, statements, tables
 from reconciler.stores.statements import TRANSITIONS_KEPT
 from tests.contracts.test_store_contract import (
@@ -28,8 +28,11 @@ from tests.contracts.test_store_contract import (
     ATTEMPT,
     CHECKPOINT,
     LATER,
+    PLAN,
     POLICY,
     REWRITE,
+    ROLLOUT,
+    RUN,
     SOAK,
     STAGING,
     STATUS,
@@ -134,15 +137,15 @@ def test_a_database_of_another_program_is_left_alone(store: sql.SqlStore, path: 
 # --- from an older schema -----------------------------------------------------------------------
 
 
-def first_schema(path: Path, rows_of: Path) -> None:
-    """A database as version 0001 made it, with every row of another one."""
+def schema(path: Path, rows_of: Path, version: str) -> None:
+    """A database as one version made it, with every row of another one."""
     path.parent.mkdir(exist_ok=True)
     config = Config()
     config.set_main_option("script_location", str(Path(sql.__file__).parent / "migrations"))
     engine = sqlite.engine_for(path)
     with engine.connect() as connection, connection.begin():
         config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        command.upgrade(config, version)
     engine.dispose()
     with closing(sqlite3.connect(path)) as copy, copy:
         copy.execute("ATTACH ? AS other", (str(rows_of),))
@@ -164,7 +167,7 @@ def first(path: Path, tmp_path: Path) -> Path:
     other.begin(before)
     other.save_hand(STAGING, OperatorHand(True), "suspend", NOON)
     other.close()
-    first_schema(path, tmp_path / "other.db")
+    schema(path, tmp_path / "other.db", "0001")
     return path
 
 
@@ -180,6 +183,7 @@ def test_a_store_of_the_first_schema_is_brought_up_and_keeps_everything(store: s
     assert [one.sync for one in store.transitions()] == [Sync.SYNCED, Sync.HELD]
     assert [entry.kind for entry in chain(store)] == ["intent", "outcome", "refused", "intent", "operator"]
     assert (store.policy(), store.soaks(), store.rewrites(), store.checkpoints()) == (None, {}, (), ())
+    assert (store.run("ci", RUN.run_id), store.told_plans(), store.told_rollouts()) == (None, {}, {})
 
 
 def test_a_store_of_the_first_schema_goes_on_where_it_was(store: sql.SqlStore, first: Path) -> None:
@@ -192,6 +196,28 @@ def test_a_store_of_the_first_schema_goes_on_where_it_was(store: sql.SqlStore, f
     test_the_tables_and_the_migrations_agree(store, first)
     with pytest.raises(sqlite3.IntegrityError, match="only ever appended to"):
         execute(first, "DELETE FROM audit")
+
+
+def test_a_store_of_the_second_schema_is_brought_up_and_keeps_everything(
+    store: sql.SqlStore, path: Path, tmp_path: Path
+) -> None:
+    other = sql.create(f"sqlite:///{tmp_path}/other.db", Noon(), lambda _: None)
+    other.finish(succeeded(other.begin(ATTEMPT)), STATUS, ACCEPTED)
+    other.save_soaks({STAGING: SOAK})
+    other.save_policy(POLICY)
+    other.accept_rewrite(REWRITE)
+    other.save_checkpoint(CHECKPOINT)
+    known = other.attempts()
+    other.close()
+    schema(path, tmp_path / "other.db", "0002")
+    assert ("runs",) not in execute(path, "SELECT name FROM sqlite_master WHERE type = 'table'")
+    assert (store.attempts(), store.soaks(), store.policy()) == (known, {STAGING: SOAK}, POLICY)
+    assert (store.rewrites(), store.checkpoints(), len(chain(store))) == ((REWRITE,), (CHECKPOINT,), 4)
+    store.save_run("ci", RUN)
+    store.save_told_plan(12, PLAN)
+    store.save_told_rollout(ROLLOUT, "success: live")
+    assert (store.run("ci", RUN.run_id), store.told_plans()) == (RUN, {12: PLAN})
+    test_the_tables_and_the_migrations_agree(store, path)
 
 
 def test_a_migration_that_is_cut_leaves_the_schema_of_before(first: Path) -> None:
@@ -218,6 +244,9 @@ def test_a_pass_over_a_converged_environment_writes_nothing(store: sql.SqlStore,
     store.save_tip(CommitId("e" * 40))
     store.save_soaks({STAGING: SOAK})
     store.save_policy(POLICY)
+    store.save_run("ci", RUN)
+    store.save_told_plan(12, PLAN)
+    store.save_told_rollout(ROLLOUT, "success: live")
     with closing(sqlite3.connect(path)) as watcher:
         version = watcher.execute("PRAGMA data_version").fetchone()
         before = contents(path.parent)
@@ -227,6 +256,11 @@ def test_a_pass_over_a_converged_environment_writes_nothing(store: sql.SqlStore,
             store.save_soaks({})
             store.save_soaks({STAGING: SOAK, EnvironmentName("other"): None})
             store.save_policy(replace(POLICY, accepted_at=LATER))
+            store.save_run("ci", replace(RUN))
+            store.save_told_plan(12, replace(PLAN))
+            store.save_told_plan(99, None)
+            store.save_told_rollout(ROLLOUT, "success: live")
+            store.save_told_rollout("unknown", None)
             store.statuses()
             store.hand(STAGING)
             store.unfinished()
@@ -242,6 +276,9 @@ def test_a_pass_over_a_converged_environment_does_not_wait_for_a_writer(store: s
     store.save_policy(POLICY)
     store.accept_rewrite(REWRITE)
     store.save_checkpoint(CHECKPOINT)
+    store.save_run("ci", RUN)
+    store.save_told_plan(12, PLAN)
+    store.save_told_rollout(ROLLOUT, "success: live")
     store.save_tip(CommitId("e" * 40))
     with closing(sqlite3.connect(path, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
@@ -250,6 +287,11 @@ def test_a_pass_over_a_converged_environment_does_not_wait_for_a_writer(store: s
         store.save_policy(POLICY)
         store.accept_rewrite(REWRITE)
         store.save_checkpoint(CHECKPOINT)
+        store.save_run("ci", RUN)
+        store.save_told_plan(12, PLAN)
+        store.save_told_rollout(ROLLOUT, "success: live")
+        store.save_told_plan(99, None)
+        store.save_told_rollout("unknown", None)
         store.save_tip(CommitId("e" * 40))
         writer.execute("ROLLBACK")
 
@@ -490,6 +532,24 @@ def test_what_can_not_be_decoded_is_a_damaged_store(
             id="a checkpoint that lacks fields",
         ),
         pytest.param(
+            "UPDATE runs SET document = replace(document, '\"on_branch\":true', '\"on_branch\":1')",
+            lambda store: store.run("ci", RUN.run_id),
+            "row 'ci/17243512345' of table runs can't be read: on_branch",
+            id="a run that is somehow on its branch",
+        ),
+        pytest.param(
+            "UPDATE told_plans SET document = '{}'",
+            lambda store: store.told_plans(),
+            "row 12 of table told_plans",
+            id="a told plan that lacks fields",
+        ),
+        pytest.param(
+            "UPDATE told_rollouts SET document = '7'",
+            lambda store: store.told_rollouts(),
+            f"row '{ROLLOUT}' of table told_rollouts",
+            id="a told rollout that is a number",
+        ),
+        pytest.param(
             "INSERT INTO audit VALUES (9, 'x', 'not a line')",
             lambda store: list(store.audit()),
             "row 9 of table audit",
@@ -524,6 +584,9 @@ def test_a_row_that_can_not_be_read_is_named(
     store.save_hand(STAGING, OperatorHand(True), "suspend", NOON)
     store.save_soaks({STAGING: SOAK})
     store.save_policy(POLICY)
+    store.save_run("ci", RUN)
+    store.save_told_plan(12, PLAN)
+    store.save_told_rollout(ROLLOUT, "success: live")
     execute(path, statement)
     with pytest.raises(Transient) as refused:
         look(store)
@@ -550,6 +613,32 @@ def test_a_soak_and_a_policy_that_can_not_be_read_heal_when_they_are_saved_anew(
     store.save_soaks({STAGING: SOAK})
     store.save_policy(POLICY)
     assert (store.soaks(), store.policy()) == ({STAGING: SOAK}, POLICY)
+
+
+def test_what_was_heard_and_told_heals_when_it_is_saved_anew(store: sql.SqlStore, path: Path) -> None:
+    store.tip()
+    broken = [f"UPDATE {table} SET document = x'ff'" for table in ("runs", "told_plans", "told_rollouts")]
+    for before in ([], broken):
+        execute(path, *before)
+        store.save_run("ci", RUN)
+        store.save_told_plan(12, PLAN)
+        store.save_told_rollout(ROLLOUT, "success: live")
+    assert store.run("ci", RUN.run_id) == RUN
+    assert (store.told_plans(), store.told_rollouts()) == ({12: PLAN}, {ROLLOUT: "success: live"})
+
+
+def test_ten_thousand_runs_are_kept_and_one_is_found_in_an_index(store: sql.SqlStore, path: Path) -> None:
+    store.save_run("ci", RUN)
+    execute(
+        path,
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)"
+        " INSERT INTO runs (source, run_id, document) SELECT 'ci', i, '' FROM n",
+    )
+    store.save_run("ci", replace(RUN, run_id=RunId(20_000)))
+    assert execute(path, "SELECT count(*), min(run_id) FROM runs") == [(10_000, 2)]
+    assert store.run("ci", RUN.run_id) is None
+    query = "SELECT document FROM runs WHERE source = 'ci' AND run_id = 7"
+    assert "USING INDEX runs_by_source" in str(execute(path, f"EXPLAIN QUERY PLAN {query}"))
 
 
 @pytest.mark.parametrize(

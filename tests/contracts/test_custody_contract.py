@@ -235,6 +235,18 @@ def test_a_download_that_hangs_holds_up_nobody_else(custody: Custody) -> None:
         assert waiting.result(10) == DATA
 
 
+def test_a_copy_is_held_from_its_last_byte_until_it_is_collected(custody: Custody) -> None:
+    assert not custody.holds(DIGEST)
+    with pytest.raises(IntegrityError), custody.obtain(DIGEST, Bytes(DATA[:-1])):
+        pass
+    assert not custody.holds(DIGEST)
+    obtained(custody, Bytes())
+    assert custody.holds(DIGEST)
+    assert not custody.holds(sha256(b"another"))
+    custody.collect(set())
+    assert not custody.holds(DIGEST)
+
+
 def test_collecting_keeps_what_is_asked_for_and_counts_what_went(custody: Custody) -> None:
     others = [b"one", b"two"]
     for data in (DATA, *others):
@@ -260,3 +272,5 @@ def test_collecting_before_anything_was_fetched_finds_nothing(custody: Custody) 
 def test_a_digest_that_is_none_becomes_no_path(custody: Custody, name: str) -> None:
     with pytest.raises(ValueError, match="not a digest"), custody.obtain(Digest(name), never):
         pass
+    with pytest.raises(ValueError, match="not a digest"):
+        custody.holds(Digest(name))

@@ -317,3 +317,110 @@ def test_a_proposal_that_conflicts_is_stale(world: GitWorld, repository: Reposit
     assert denied.value.reason is Reason.APPROVAL_STALE
     with pytest.raises(Transient):
         repository.proposal(tip, UNKNOWN, world.work / ".git")
+
+
+# --- beyond the branch --------------------------------------------------------------------------
+
+
+def request(world: GitWorld, number: int, text: str) -> CommitId:
+    """A pull request as forges keep it: a commit on top of the branch, behind a reference of its own."""
+    head = world.switch("main").branch(f"request-{number}").write(DEV, text).commit(BOB, f"#{number}").tip
+    world.git("push", "--quiet", "origin", f"HEAD:refs/pull/{number}/head")
+    world.switch("main")
+    return head
+
+
+def test_a_commit_that_the_branch_does_not_hold_is_readable_once_it_was_retrieved(
+    world: GitWorld, repository: Repository
+) -> None:
+    base = world.write(DEV, "1").write(PROD, "1").commit(ALICE, "one").push().tip
+    head = request(world, 12, "2")
+    follow(repository)
+    with pytest.raises(Transient):
+        repository.commit(head)
+    for _ in range(2):
+        repository.retrieve(head, "refs/pull/12/head")
+    assert repository.commit(head).parents == (base,)
+    assert repository.merge_bases(base, head) == (base,)
+    assert repository.between(base, head, 5) == (head,)
+    entry = repository.entry(head, "dev.yaml")
+    assert entry
+    assert repository.read_blobs([entry.blob], 100) == {entry.blob: b"2"}
+    assert repository.head() == base
+    assert not repository.is_ancestor(head, base)
+
+
+def test_a_commit_that_the_reference_has_left_behind_is_retrieved_all_the_same(
+    world: GitWorld, repository: Repository
+) -> None:
+    world.write(DEV, "1").commit(ALICE, "one").push()
+    head = request(world, 12, "2")
+    world.switch("request-12").write(DEV, "3").commit(BOB, "more").git("push", "origin", "HEAD:refs/pull/12/head")
+    follow(repository)
+    repository.retrieve(head, "refs/pull/12/head")
+    assert repository.commit(head).message == "#12\n"
+
+
+def test_what_is_in_the_branch_needs_no_reference(world: GitWorld, repository: Repository) -> None:
+    tip = world.write(DEV, "1").commit(ALICE, "one").push().tip
+    follow(repository)
+    repository.retrieve(tip, "refs/pull/99/head")
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [
+        pytest.param("refs/pull/99/head", id="a reference that is gone"),
+        pytest.param("refs/pull/13/head", id="a reference with another history"),
+        pytest.param("pull/12/head", id="an abbreviated name"),
+        pytest.param("refs/pull/*/head", id="a pattern"),
+        pytest.param("--upload-pack=touch x", id="an option"),
+        pytest.param("refs/pull/12/head:refs/reconciler/tip", id="a name with a destination"),
+        pytest.param("refs/pull/12/head\nrefs/x", id="two lines"),
+        pytest.param("", id="nothing"),
+    ],
+)
+def test_not_retrieved_by_way_of(world: GitWorld, repository: Repository, ref: str) -> None:
+    tip = world.write(DEV, "1").commit(ALICE, "one").push().tip
+    head = request(world, 12, "2")
+    request(world, 13, "3")
+    follow(repository)
+    with pytest.raises(Transient) as failed:
+        repository.retrieve(head, ref)
+    assert failed.value.reason is Reason.REPOSITORY_UNAVAILABLE
+    assert failed.value.hint
+    with pytest.raises(Transient):
+        repository.commit(head)
+    assert repository.is_ancestor(tip, tip)
+
+
+def test_references_come_by_whole_name_and_a_star_stands_for_no_slash(world: GitWorld, repository: Repository) -> None:
+    assert repository.references("refs/pull/*/head") == {}
+    world.write(DEV, "1").commit(ALICE, "one").push()
+    heads = {f"refs/pull/{number}/head": request(world, number, str(number)) for number in (2, 11)}
+    for other in ("refs/pull/2/merge", "refs/pull/2/x/head", "refs/x/refs/pull/3/head", "refs/pull/2/head2"):
+        world.git("push", "--quiet", "origin", f"HEAD:{other}")
+    assert repository.references("refs/pull/*/head") == heads
+    assert repository.references("refs/pull/11/head") == {"refs/pull/11/head": heads["refs/pull/11/head"]}
+    assert set(repository.references("refs/heads/*")) == {"refs/heads/main"}
+
+
+def test_a_tag_is_one_reference(world: GitWorld, repository: Repository) -> None:
+    world.write(DEV, "1").commit(ALICE, "one").git("tag", "-m", "x", "v1", people=(ALICE, ALICE))
+    world.git("push", "--quiet", "origin", "refs/tags/v1")
+    assert repository.references("refs/tags/*") == {"refs/tags/v1": world.rev("refs/tags/v1")}
+
+
+def test_a_proposal_needs_no_clone_for_what_was_retrieved(world: GitWorld, repository: Repository) -> None:
+    base = world.write(DEV, "1").write(PROD, "1").commit(ALICE, "one").push().tip
+    head = request(world, 12, "2")
+    follow(repository)
+    with pytest.raises(Transient) as failed:
+        repository.proposal(base, head)
+    assert failed.value.reason is Reason.REPOSITORY_UNAVAILABLE
+    repository.retrieve(head, "refs/pull/12/head")
+    proposal = repository.proposal(base, head)
+    assert repository.commit(proposal).parents == (base, head)
+    assert repository.changed_paths(base, proposal) == {"dev.yaml"}
+    assert repository.proposal(base, base) == base
+    assert repository.proposal(base, head, world.work / ".git") == proposal

@@ -17,6 +17,7 @@ from reconciler.model import (
     Accepted,
     AcceptedPolicy,
     Action,
+    Artifact,
     Attempt,
     CommitId,
     Declared,
@@ -31,14 +32,16 @@ from reconciler.model import (
     Outcome,
     Release,
     Rewrite,
+    Run,
     RunId,
     Soak,
     Status,
     Sync,
+    ToldPlan,
     Verdict,
 )
 from reconciler.ports import Store
-from reconciler.stores import sql
+from reconciler.stores import sql, told
 from tests.factories import NOON
 
 STAGING, PROD = EnvironmentName("staging"), EnvironmentName("shop/prod")
@@ -82,6 +85,24 @@ SOAK = Soak(STAGING, RunId(101), Digest("a" * 64), NOON, Digest("d" * 64), NOON,
 POLICY = AcceptedPolicy(CommitId("e" * 40), Digest("f" * 64), "#13", ("7", "9"), NOON)
 REWRITE = Rewrite(CommitId("2" * 40), CommitId("1" * 40), "ops", "a secret was removed", LATER)
 CHECKPOINT = Checkpoint(2, "9" * 64, NOON, "-----BEGIN SSH SIGNATURE-----\nU1NI\n-----END SSH SIGNATURE-----\n")
+RUN = Run(
+    run_id=RunId(17243512345),
+    repository="1296269",
+    head_repository="1296269",
+    workflow=".github/workflows/build.yml",
+    branch="main",
+    event="push",
+    commit="c" * 40,
+    conclusion="success",
+    attempt=2,
+    created=NOON,
+    artifacts=(Artifact("shop", "11", 2**40, Digest("a" * 64)), Artifact("logs", "12", 0, None, expired=True)),
+    on_branch=True,
+    repository_name="acme/shop",
+    head_repository_name="acme/shop",
+)
+PLAN = ToldPlan(12, CommitId("d" * 40), Digest("e" * 64), (Digest("a" * 64), Digest("b" * 64)))
+ROLLOUT = f"shop/prod/{'c' * 40}/17243512345"
 
 
 class Noon:
@@ -143,6 +164,7 @@ def test_a_new_store_remembers_nothing(store: Store) -> None:
     assert store.hand(STAGING) == OperatorHand()
     assert (store.succeeded(STAGING), store.soaks(), store.policy()) == ((), {}, None)
     assert (store.rewrites(), store.checkpoints()) == ((), ())
+    assert (store.run("ci", RUN.run_id), store.told_plans(), store.told_rollouts()) == (None, {}, {})
 
 
 def test_everything_is_there_when_it_is_opened_again(reopen: Callable[[], Store]) -> None:
@@ -154,7 +176,12 @@ def test_everything_is_there_when_it_is_opened_again(reopen: Callable[[], Store]
     first.save_policy(POLICY)
     first.accept_rewrite(REWRITE)
     first.save_checkpoint(CHECKPOINT)
+    first.save_run("ci", RUN)
+    first.save_told_plan(12, PLAN)
+    first.save_told_rollout(ROLLOUT, "success: live")
     again = reopen()
+    assert again.run("ci", RUN.run_id) == RUN
+    assert (again.told_plans(), again.told_rollouts()) == ({12: PLAN}, {ROLLOUT: "success: live"})
     assert (again.soaks(), again.policy()) == ({STAGING: SOAK}, POLICY)
     assert (again.rewrites(), again.checkpoints()) == ((REWRITE,), (CHECKPOINT,))
     assert again.tip() == REWRITE.tip
@@ -487,6 +514,70 @@ def test_words_of_governance_that_are_no_text_are_remembered_readably(store: Sto
     assert len(chain(store)) == 2
 
 
+# --- what was heard from CI and told at the forge -----------------------------------------------
+
+
+def test_a_run_is_remembered_by_its_source_and_number_as_ci_described_it_last(store: Store) -> None:
+    other = replace(RUN, run_id=RunId(2**63 - 1), on_branch=None, artifacts=())
+    store.save_run("ci", RUN)
+    store.save_run("ci", other)
+    store.save_run("nightly", replace(RUN, branch="nightly"))
+    assert store.run("ci", RUN.run_id) == RUN
+    assert store.run("ci", other.run_id) == other
+    assert store.run("nightly", RUN.run_id) == replace(RUN, branch="nightly")
+    assert store.run("nightly", other.run_id) is None
+    gone = replace(RUN, artifacts=(replace(RUN.artifacts[0], expired=True),), on_branch=False)
+    store.save_run("ci", gone)
+    assert store.run("ci", RUN.run_id) == gone
+    assert chain(store) == []
+
+
+def test_the_runs_that_were_saved_last_are_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(told, "RUNS_KEPT", 3)
+    runs = [replace(RUN, run_id=RunId(number)) for number in (5, 1, 4, 2)]
+    for run in runs[:3]:
+        store.save_run("ci", run)
+    store.save_run("ci", runs[0])  # nothing new, so it is the oldest still
+    store.save_run("ci", replace(runs[1], attempt=3))  # this one is the newest again
+    store.save_run("ci", runs[3])
+    assert [store.run("ci", run.run_id) is not None for run in runs] == [False, True, True, True]
+
+
+def test_plans_that_were_told_are_remembered_until_their_request_is_not_open_any_more(store: Store) -> None:
+    other = replace(PLAN, number=7, artifacts=())
+    store.save_told_plan(12, PLAN)
+    store.save_told_plan(7, other)
+    assert list(store.told_plans().items()) == [(7, other), (12, PLAN)]
+    newer = replace(PLAN, head=CommitId("f" * 40))
+    store.save_told_plan(12, newer)
+    store.save_told_plan(7, None)
+    store.save_told_plan(99, None)
+    assert store.told_plans() == {12: newer}
+    assert chain(store) == []
+
+
+def test_what_was_told_of_rollouts_is_remembered_until_nothing_more_will_be(store: Store) -> None:
+    other = ROLLOUT.replace("prod", "dev")
+    store.save_told_rollout(ROLLOUT, "")
+    store.save_told_rollout(other, "failure: the target is out of reach: ü")
+    assert store.told_rollouts() == {ROLLOUT: "", other: "failure: the target is out of reach: ü"}
+    store.save_told_rollout(ROLLOUT, "success: live")
+    store.save_told_rollout(other, None)
+    store.save_told_rollout("unknown", None)
+    assert store.told_rollouts() == {ROLLOUT: "success: live"}
+    assert chain(store) == []
+
+
+def test_words_of_ci_that_are_no_text_are_remembered_readably(store: Store) -> None:
+    hostile, shown = "a\udcff\n\x00\x1b[2J'", "a\\udcff\n\x00\x1b[2J'"
+    for _ in range(2):
+        store.save_run("ci", replace(RUN, branch=hostile))
+        store.save_told_rollout(ROLLOUT, hostile)
+    found = store.run("ci", RUN.run_id)
+    assert found
+    assert (found.branch, store.told_rollouts()) == (shown, {ROLLOUT: shown})
+
+
 # --- the operator's hand ------------------------------------------------------------------------
 
 
@@ -522,6 +613,9 @@ def test_several_threads_write_one_chain(store: Store) -> None:
             store.finish(succeeded(attempt), replace(STATUS, environment=name), replace(ACCEPTED, environment=name))
             store.save_soaks({name: replace(SOAK, environment=name, token=attempt.id or 0)})
             store.accept_rewrite(REWRITE)
+            store.save_run("ci", replace(RUN, run_id=RunId(n)))
+            store.save_told_plan(n, replace(PLAN, number=n))
+            store.save_told_rollout(ROLLOUT, f"success: {n}")
             store.statuses()
 
     with ThreadPoolExecutor(8) as pool:
@@ -529,5 +623,8 @@ def test_several_threads_write_one_chain(store: Store) -> None:
     assert len(chain(store)) == 81
     assert store.rewrites() == (REWRITE,)
     assert len(store.soaks()) == 8
+    assert [plan.number for plan in store.told_plans().values()] == list(range(8))
+    assert all(store.run("ci", RunId(n)) for n in range(8))
+    assert len(store.told_rollouts()) == 1
     assert len(store.statuses()) == 8
     assert store.unfinished() == ()

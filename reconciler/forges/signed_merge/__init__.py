@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Literal
 
@@ -119,8 +119,12 @@ class SignedMerge:
         self._lock = threading.Lock()
         self._verdicts: OrderedDict[tuple[str, CommitId], Signed] = OrderedDict()
 
-    def facts(self, commit: CommitId) -> ForgeFacts:
+    def facts(self, commit: CommitId, teams: Set[str] = frozenset()) -> ForgeFacts:  # noqa: ARG002 - of the port
         """How a commit came to the branch: by a merge that somebody signed, or not.
+
+        Args:
+            commit: On the branch's first-parent history.
+            teams: Not asked for: every name that a person has stands in the operator's files.
 
         Raises:
             Transient: `ForgeUnavailable`: keys or tools are not at hand. `RepositoryUnavailable`.
@@ -133,6 +137,16 @@ class SignedMerge:
 
     def propose(self, proposal: Proposal) -> str | None:  # noqa: ARG002 - what the port passes
         """None: there are no pull requests here. A branch is let in by whoever merges it with their signature."""
+        return None
+
+    @property
+    def pull_requests(self) -> None:
+        """None: there are none here."""
+        return None
+
+    @property
+    def deployments(self) -> None:
+        """None: rollouts are shown nowhere."""
         return None
 
     def _facts(self, commit: CommitId, roster: Roster) -> ForgeFacts:
