@@ -25,6 +25,7 @@ run: setup ## the five-minute tour, offline
 	@$(BIN)/reconciler demo up
 
 test: setup ## the whole suite
+	@$(BIN)/python -m tests.github.install
 	$(BIN)/pytest -n auto
 
 lint: setup ## style, types, layers
@@ -42,5 +43,5 @@ lock: ## newer versions of the dependencies
 
 clean: ## everything that the targets above made
 	@test ! -x $(BIN)/reconciler || $(BIN)/reconciler demo down --dir .demo
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv tests/github/node/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -23,7 +23,7 @@ from typing import IO
 
 import yaml
 
-from reconciler import wiring
+from reconciler import statefolder, wiring
 from reconciler.bounds import Bounds
 from reconciler.core.audit import Entry
 from reconciler.model import CommitId, EnvironmentName, RunId, Status
@@ -41,20 +41,105 @@ def files_of(run: int) -> dict[str, bytes | None]:
     return {"bin/app": b"#!/bin/sh\n# %d\n" % run, **{f"lib/{n}.txt": b"run %d" % run for n in range(2)}}
 
 
-class Site:
-    """Everything below one folder."""
+class Program:
+    """An operator's settings below one folder, and the program run on them.
+
+    What people, the forge and CI do there is the part of whoever extends it.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, object]) -> None:
+        self.folder = folder
+        self.live = folder / "live"
+        self.live.mkdir()
+        self.settings_file = folder / "reconciler.yaml"
+        self.settings = settings
+        self.configure()
+
+    def configure(self, **changes: object) -> None:
+        """Write the operator's settings."""
+        self.settings |= changes
+        self.settings_file.write_text(yaml.safe_dump(self.settings))
+
+    @contextmanager
+    def system(self, trace: Trace = wiring.silent) -> Iterator[wiring.System]:
+        """The parts, made anew as at a start of the program."""
+        settings = load(self.settings_file)
+        store = wiring.open_store(settings, trace=trace)
+        try:
+            with statefolder.exclusive(settings.state):
+                yield wiring.build(settings, store, trace)
+        finally:
+            store.close()
+
+    def reconcile(self, trace: Trace = wiring.silent, *, everything: bool = True) -> dict[str, Status]:
+        """One look and one pass for each environment that is due, or for every one."""
+        with self.system(trace) as system:
+            runner = system.runner(_raise)
+            due = system.tracker.look()
+            names = {*due, *system.catalog.environments} if everything else due
+            return {str(name): runner.run(name).status for name in sorted(names)}
+
+    def restarted(self) -> dict[str, Status]:
+        """What a process that was started anew comes to."""
+        return self.reconcile()
+
+    def store(self) -> Store:
+        """The memory, opened anew; the caller need not close it for reading."""
+        return wiring.open_store(load(self.settings_file))
+
+    def audit(self) -> list[Entry]:
+        """Every audit entry."""
+        store = wiring.open_store(load(self.settings_file))
+        try:
+            return list(store.audit())
+        finally:
+            store.close()
+
+    def current(self, name: str) -> int | None:
+        """Which run is live, read from every file of the release; fails on a mixture. None: nothing is."""
+        link = self.live / name / "current"
+        if not link.is_symlink():
+            return None
+        release = (self.live / name / link.readlink()).resolve(strict=True)
+        return self.whole_run(release)
+
+    def whole_run(self, release: Path) -> int:
+        """The run that a release is of, by all of its files."""
+        return whole_run(release)
+
+    @contextmanager
+    def daemon(self, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+        """The real program, until the block ends; its log is `daemon.log`."""
+        with (self.folder / "daemon.log").open("ab") as log:
+            process = self.start(*options, log=log)
+            try:
+                yield process
+            finally:
+                process.terminate()
+                process.wait(40)
+
+    def start(self, *options: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Start the daemon."""
+        argv = [sys.executable, "-m", "reconciler", "-c", str(self.settings_file), "run", *options]
+        return subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """One command of the real program."""
+        argv = [sys.executable, "-m", "reconciler", "-c", str(self.settings_file), *arguments]
+        environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "160"}
+        return subprocess.run(argv, capture_output=True, text=True, timeout=60, env=environment)
+
+
+class Site(Program):
+    """Everything below one folder, approved by signed merges."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
         self.git = GitWorld(folder / "git")
         self.engineer = self.git.person("engineer")
         self.reviewer = self.git.person("reviewer")
         self.runs = folder / "runs"
-        self.live = folder / "live"
-        self.live.mkdir()
         self.runs.mkdir()
-        self.settings_file = folder / "reconciler.yaml"
-        self.settings: dict[str, object] = {
+        settings: dict[str, object] = {
             "state": "state",
             "repository": {"url": str(self.git.origin), "poll_seconds": 1},
             "forge": {"type": "signed_merge", "allowed_signers": str(self.git.allowed_signers)},
@@ -67,16 +152,11 @@ class Site:
             },
             "targets": {"directory": {"roots": ["live"]}},
         }
-        self.configure()
+        super().__init__(folder, settings)
         self._branches = 0
         self.git.commit(self.engineer, "Begin").push()
 
     # --- what people and CI do --------------------------------------------------------------------
-
-    def configure(self, **changes: object) -> None:
-        """Write the operator's settings."""
-        self.settings |= changes
-        self.settings_file.write_text(yaml.safe_dump(self.settings))
 
     def publish(self, run: int, data: bytes | None = None, **facts: object) -> bytes:
         """Store a run as CI would; returns the artifact's bytes."""
@@ -139,73 +219,6 @@ class Site:
         """Declare a run for an environment by a direct push."""
         text = self.declaration(name, run, **fields)  # type: ignore[arg-type]
         return self.git.direct_push(self.engineer, f"environments/{name}.yaml", text).tip
-
-    # --- what the program does --------------------------------------------------------------------
-
-    @contextmanager
-    def system(self, trace: Trace = wiring.silent) -> Iterator[wiring.System]:
-        """The parts, made anew as at a start of the program."""
-        settings = load(self.settings_file)
-        store = wiring.open_store(settings, trace=trace)
-        try:
-            with wiring.exclusive(settings.state):
-                yield wiring.build(settings, store, trace)
-        finally:
-            store.close()
-
-    def reconcile(self, trace: Trace = wiring.silent, *, everything: bool = True) -> dict[str, Status]:
-        """One look and one pass for each environment that is due, or for every one."""
-        with self.system(trace) as system:
-            runner = system.runner(_raise)
-            due = system.tracker.look()
-            names = {*due, *system.catalog.environments} if everything else due
-            return {str(name): runner.run(name).status for name in sorted(names)}
-
-    def restarted(self) -> dict[str, Status]:
-        """What a process that was started anew comes to."""
-        return self.reconcile()
-
-    def store(self) -> Store:
-        """The memory, opened anew; the caller need not close it for reading."""
-        return wiring.open_store(load(self.settings_file))
-
-    def audit(self) -> list[Entry]:
-        """Every audit entry."""
-        store = wiring.open_store(load(self.settings_file))
-        try:
-            return list(store.audit())
-        finally:
-            store.close()
-
-    def current(self, name: str) -> int | None:
-        """Which run is live, read from every file of the release; fails on a mixture. None: nothing is."""
-        link = self.live / name / "current"
-        if not link.is_symlink():
-            return None
-        release = (self.live / name / link.readlink()).resolve(strict=True)
-        return whole_run(release)
-
-    @contextmanager
-    def daemon(self, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-        """The real program, until the block ends; its log is `daemon.log`."""
-        with (self.folder / "daemon.log").open("ab") as log:
-            process = self.start(*options, log=log)
-            try:
-                yield process
-            finally:
-                process.terminate()
-                process.wait(40)
-
-    def start(self, *options: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        """Start the daemon."""
-        argv = [sys.executable, "-m", "reconciler", "-c", str(self.settings_file), "run", *options]
-        return subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-
-    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """One command of the real program."""
-        argv = [sys.executable, "-m", "reconciler", "-c", str(self.settings_file), *arguments]
-        environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "160"}
-        return subprocess.run(argv, capture_output=True, text=True, timeout=60, env=environment)
 
 
 def policy_text(**rules: object) -> str:
