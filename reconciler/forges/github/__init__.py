@@ -1,0 +1,150 @@
+"""Approval on GitHub: a merged pull request, and the people in it.
+
+Facts only; who may approve what, and whether the merge left the content as it was reviewed, is judged elsewhere.
+`facts` puts them together out of GitHub's answers (`answers`), what git says of the branch (`landing`) and who is who
+(`people`). `proposals` opens pull requests; `pull_requests` and `deployments` show plans and rollouts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+
+from reconciler.errors import Reason, Terminal
+from reconciler.forges.github.answers import unavailable
+from reconciler.forges.github.deployments import GitHubDeployments
+from reconciler.forges.github.facts import Facts, Rules
+from reconciler.forges.github.people import People
+from reconciler.forges.github.proposals import Proposals
+from reconciler.forges.github.pull_requests import GitHubPullRequests
+from reconciler.github import GitHubOptions, connect
+from reconciler.model import CommitId, ForgeFacts, Proposal
+from reconciler.ports import Deployments, Forge, Parts, PullRequests
+
+
+def _template(value: str) -> str:
+    try:
+        address = urlsplit(value.format(environment="shop/prod"))
+    except (KeyError, IndexError, ValueError, AttributeError):
+        raise ValueError("only {environment} is put in; a brace of its own is written twice") from None
+    if address.scheme not in ("http", "https") or not address.netloc:
+        raise ValueError("an address that begins with https:// or http://")
+    return value
+
+
+Template = Annotated[str, AfterValidator(_template)]
+
+
+class GitHubForgeOptions(GitHubOptions):
+    """The operator's settings below `forge:` for this type."""
+
+    repository_id: int | None = Field(
+        None, ge=1, description="the repository's number; one that is made anew under the same name has another"
+    )
+    authors: Literal["linked", "claimed"] = Field(
+        "linked",
+        description="linked: GitHub must know an account behind each commit's author and committer, and who pushed the "
+        "head, or nobody knows whose work it is; claimed: believe the author lines, which anybody can write",
+    )
+    plans: bool = Field(True, description="whether plans are shown on open pull requests")
+    rollouts: bool = Field(True, description="whether rollouts are shown as deployments")
+    environment_url: Template | None = Field(
+        None, description="where an environment can be seen, with {environment} in it; shown with its deployments"
+    )
+    log_url: Template | None = Field(
+        None, description="where to read on about an environment, with {environment} in it; shown with its deployments"
+    )
+
+
+def create(options: Mapping[str, object], parts: Parts) -> Forge:
+    """The forge, ready to use. GitHub is not asked before the first question.
+
+    Raises:
+        pydantic.ValidationError: The options are not those of this type.
+        Terminal: `InvalidSettings`: there is no repository, or no branch is tracked.
+    """
+    if parts.repository is None or not parts.branch:
+        raise Terminal(Reason.INVALID_SETTINGS, "forge github: needs a repository, and a branch that is tracked")
+    settings = GitHubForgeOptions.model_validate(dict(options))
+    api = connect(settings, parts, unavailable)
+    rules = Rules(
+        parts.branch, settings.repository_id, parts.bounds.merged_commits, proven=settings.authors == "linked"
+    )
+    host = (urlsplit(settings.url).hostname or "").removeprefix("api.")
+    return GitHubForge(
+        Facts(api, parts.repository, People(api, host), rules),
+        Proposals(api),
+        GitHubPullRequests(api, parts.branch, settings.repository_id),
+        GitHubDeployments(api, settings.environment_url, settings.log_url),
+    )
+
+
+class GitHubForge:
+    """Implements `ports.Forge`. Safe to use from several threads.
+
+    What `facts` costs, for a change that came by one pull request of at most 100 commits and reviews and 100 changes
+    of its branch:
+
+    - one request each for: the pull requests of the commit, the pull request, its commits, its reviews, what changed
+      its branch;
+    - one for the pull request's events, if somebody approved its head: when it was pointed at another base counts only
+      against an approval;
+    - one for each person whose word may count, for their rights: who approved the head, and who merged. Not for bots,
+      nor for whoever withdrew. For authors, too, since a rule may allow them;
+    - one for each such person with the right to write, and team of the repository's organisation in `teams`;
+    - one for each co-author's address that is seen for the first time, GitHub's own addresses left out;
+    - one for the repository's number, once a process, unless `repository_id` gives it.
+
+    So seven when somebody approved and merged what another person wrote, and one for a commit that nobody asked to let
+    in. Nothing is remembered that may change, so that rights and reviews are those of now; GitHub does not count an
+    answer that it confirms as unchanged against the rate limit ("Best practices for using the REST API").
+    """
+
+    def __init__(
+        self, facts: Facts, proposals: Proposals, pull_requests: PullRequests, deployments: Deployments
+    ) -> None:
+        self._facts = facts
+        self._proposals = proposals
+        self._pull_requests = pull_requests
+        self._deployments = deployments
+
+    @property
+    def repository_id(self) -> int | None:
+        """The repository's number, once it is known; nobody is asked for it here."""
+        return self._facts.known_id
+
+    def facts(self, commit: CommitId, teams: Set[str] = frozenset()) -> ForgeFacts:
+        """The merged pull requests that brought a commit to the tracked branch; a note says why there is none.
+
+        With `authors: linked`, a request names as unproven the commits of which GitHub knows no account behind the
+        author's or the committer's address, and its head when GitHub does not know who pushed it (the branch's fork
+        was removed, say): then whoever approved may have approved their own work. A link proves little by itself, as
+        anybody can write anybody's address into a commit. But such a commit has to be pushed: whoever pushes is known
+        by their credentials, and is an author for that. `claimed` believes the lines as they stand, and leaves
+        nothing unproven.
+
+        Raises:
+            Transient: `ForgeUnavailable`, `RepositoryUnavailable`.
+        """
+        return self._facts.of(commit, teams)
+
+    def propose(self, proposal: Proposal) -> str:
+        """Open the one pull request of a branch, or bring it up to date; returns its address.
+
+        Raises:
+            Transient: `ForgeUnavailable`; `CredentialsNeeded` when the credential may not.
+        """
+        return self._proposals.propose(proposal)
+
+    @property
+    def pull_requests(self) -> PullRequests:
+        """Where plans are shown before a merge. Whether the daemon does so is the option `plans`, for `wiring`."""
+        return self._pull_requests
+
+    @property
+    def deployments(self) -> Deployments:
+        """Where rollouts are shown. Whether the daemon does so is the option `rollouts`, for `wiring`."""
+        return self._deployments
