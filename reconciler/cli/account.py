@@ -7,7 +7,8 @@ from datetime import datetime
 from reconciler.cli import documents, story
 from reconciler.cli.exits import ExitCode, Stop
 from reconciler.cli.past import Past, unsettled
-from reconciler.cli.render import Cell, Page, moment, word
+from reconciler.cli.render import Cell, Page, word
+from reconciler.core.readable import moment
 from reconciler.model import Attempt, EnvironmentName
 from reconciler.ports import Store
 

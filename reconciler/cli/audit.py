@@ -50,7 +50,8 @@ def export(
     import sys
 
     from reconciler.cli import memory
-    from reconciler.cli.render import counted, note
+    from reconciler.cli.render import note
+    from reconciler.core.readable import counted
 
     with memory.recall(settings_file(ctx)) as known:
         signer = _signer(known.settings)
@@ -254,7 +255,8 @@ def _checkpoint_document(made: Checkpoint, anchor: str | None) -> Document:
 
 
 def _show_checkpoint(made: Checkpoint, anchor: str | None) -> None:
-    from reconciler.cli.render import counted, moment, say
+    from reconciler.cli.render import say
+    from reconciler.core.readable import counted, moment
     from reconciler.signing import key_of
 
     say(f"{counted(made.entries, 'entry', 'entries')}, the last has the hash {made.head}")
@@ -264,7 +266,8 @@ def _show_checkpoint(made: Checkpoint, anchor: str | None) -> None:
 
 
 def _show(file: str, found: Verification, key: Path | None) -> None:
-    from reconciler.cli.render import counted, moment, note, say
+    from reconciler.cli.render import note, say
+    from reconciler.core.readable import counted, moment
 
     for problem in found.problems:
         say(f"{file}:{problem.line}: {problem.what}")

@@ -215,7 +215,8 @@ def _preview(done: Proposed) -> None:
 def _show(tip: Tip, done: Proposed) -> None:
     """What was made, and what comes next."""
     from reconciler.cli.proposing import proposal
-    from reconciler.cli.render import ARROW, Cell, Page, note
+    from reconciler.cli.render import Cell, Page, note
+    from reconciler.core.readable import ARROW
 
     move = done.move
     rows = [

@@ -17,11 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from reconciler import wiring
+from reconciler import statefolder, wiring
 from reconciler.cli import memory, render
 from reconciler.cli.documents import Document
 from reconciler.cli.exits import hint_of
 from reconciler.cli.render import Cell
+from reconciler.core.readable import counted
 from reconciler.errors import PolicyDenied, Reason, ReconcilerError
 from reconciler.model import RunId
 from reconciler.ports import Source
@@ -49,7 +50,7 @@ class Check:
 def daemon(config: Path | None) -> Check:
     """Whether a daemon runs for the state folder."""
     settings = load(config)
-    if wiring.running(settings.state):
+    if statefolder.running(settings.state):
         return Check("daemon", True, f"runs for {settings.state}")
     return Check("daemon", False, f"none runs for {settings.state}", "start `reconciler run`")
 
@@ -132,7 +133,7 @@ def _store(settings: Settings) -> Check:
 
     def look() -> str:
         with memory.opened(settings) as store:
-            return f"{place} knows {render.counted(len(store.statuses()), 'environment')}"
+            return f"{place} knows {counted(len(store.statuses()), 'environment')}"
 
     return _asked("store", look)
 

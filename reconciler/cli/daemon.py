@@ -31,12 +31,50 @@ def run(ctx: typer.Context) -> None:
         log = open_log(system.settings)
         runner = system.runner(Changes(log).passed)
         daemon = system.daemon(runner, Trouble(log).looked)
-        log.info("started", **_tracked(system.settings))
-        with _stopped_by_signals(daemon):
-            ended = daemon.run()
+        with _listening(system, daemon, log) as url:
+            log.info("started", **_tracked(system.settings), **({"listening": url} if url else {}))
+            with _stopped_by_signals(daemon):
+                ended = daemon.run()
         if not ended:
             _leave(log)
         log.info("stopped")
+
+
+@contextlib.contextmanager
+def _listening(system: System, daemon: Daemon, log: Log) -> Iterator[str]:
+    """Answer HTTP while the daemon runs, if it is to; gives the address, or nothing."""
+    from reconciler import wiring
+
+    listener = wiring.open_listener(system, daemon, _WebLog(log))
+    if listener is None:
+        yield ""
+        return
+    with listener:
+        yield listener.url
+
+
+class _WebLog:
+    """What the listener tells: deliveries for who looks closely, and trouble once."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._last = ""
+
+    def delivered(self, event: str, delivery: str, outcome: str) -> None:
+        """A webhook was answered."""
+        self._log.debug("webhook", name=event, delivery=delivery, answer=outcome)
+
+    def trouble(self, problem: Exception) -> None:
+        """Told again only when it changed."""
+        hint = getattr(problem, "hint", None)
+        told = type(problem).__name__ if hint is None else str(problem)
+        if told == self._last:
+            return
+        self._last = told
+        if hint is None:
+            self._log.error("unexpected error in the listener", exc_info=problem)
+        else:
+            self._log.warning("webhooks can't be proven, so none is taken", message=str(problem), hint=hint)
 
 
 def _tracked(settings: Settings) -> dict[str, object]:
@@ -154,10 +192,10 @@ def _pass(system: System, names: Sequence[EnvironmentName]) -> list[Status]:
 @contextlib.contextmanager
 def _system(config: Path | None) -> Iterator[System]:
     """Every part, for the one process that may act."""
-    from reconciler import wiring
+    from reconciler import statefolder, wiring
     from reconciler.cli import memory
     from reconciler.settings import load
 
     settings = load(config)
-    with wiring.exclusive(settings.state), memory.opened(settings) as store:
+    with statefolder.exclusive(settings.state), memory.opened(settings) as store:
         yield wiring.build(settings, store)

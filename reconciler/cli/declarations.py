@@ -60,7 +60,8 @@ def validate(
 
 
 def _show(findings: Findings) -> None:
-    from reconciler.cli.render import counted, note, say
+    from reconciler.cli.render import note, say
+    from reconciler.core.readable import counted
 
     for problem in findings.problems:
         say(str(problem))

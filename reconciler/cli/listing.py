@@ -13,8 +13,9 @@ from datetime import datetime
 from reconciler.cli import documents, render, story
 from reconciler.cli.memory import Memory, chosen, hand_of
 from reconciler.cli.options import Output
-from reconciler.cli.render import Cell, Page, age, moment, short, span, word
+from reconciler.cli.render import Cell, Page, age, span, word
 from reconciler.clock import SystemClock
+from reconciler.core.readable import ARROW, moment, short
 from reconciler.model import Attempt, EnvironmentName, OperatorHand, Status, Transition
 from reconciler.ports import Store
 
@@ -99,7 +100,7 @@ def _row(status: Status, hand: OperatorHand, output: Output, now: datetime) -> R
 def _digests(status: Status) -> str:
     """What is live; with what is declared behind an arrow when that is another, as in the column RUN."""
     live, declared = status.live.sha256 if status.live else "-", status.declared.sha256
-    return live if declared in (None, live) else f"{live} {render.ARROW} {declared}"
+    return live if declared in (None, live) else f"{live} {ARROW} {declared}"
 
 
 def _message(status: Status, hand: OperatorHand) -> str:

@@ -14,8 +14,8 @@ from typing import Any
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from reconciler.cli.render import escape
 from reconciler.cli.story import what_to_do
+from reconciler.core.readable import escape
 from reconciler.errors import Reason, ReconcilerError
 from reconciler.model import CommitId, Release, RunId, Status
 from reconciler.settings import Settings

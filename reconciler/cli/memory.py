@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler import wiring
+from reconciler import statefolder, wiring
 from reconciler.cli import render
 from reconciler.cli.exits import ExitCode, Stop
 from reconciler.model import EnvironmentName, OperatorHand, Status
@@ -127,5 +127,5 @@ def hand_of(hands: Mapping[EnvironmentName, OperatorHand], name: EnvironmentName
 
 def remark_idle(settings: Settings, what: str = "this is how things stood at its last look") -> None:
     """Say so when nobody keeps the memory current."""
-    if not wiring.running(settings.state):
+    if not statefolder.running(settings.state):
         render.note(f"note: no reconciler runs for {settings.state}; {what}")

@@ -74,7 +74,7 @@ def accept_rewrite(
     Until then every environment holds with BranchRewritten. It approves nothing: a file that stands otherwise than
     it was last let in holds until it goes back to that.
     """
-    from reconciler import wiring
+    from reconciler import statefolder
     from reconciler.cli import memory
     from reconciler.cli.render import say
 
@@ -84,7 +84,7 @@ def accept_rewrite(
         known.store.accept_rewrite(rewrite)
         instead = f", in place of {rewrite.instead_of[:12]}" if rewrite.instead_of else ""
         say(f"the branch is followed from {rewrite.tip[:12]} on{instead}")
-        wiring.wake(known.settings)
+        statefolder.wake(known.settings.state)
         memory.remark_idle(known.settings, "this counts from its next start on")
 
 
@@ -155,13 +155,13 @@ class _Work:
 
     def done(self, what: str, *, before: str = "", wake: bool = True) -> None:
         """Say what was done, and wake the daemon for it."""
-        from reconciler import wiring
+        from reconciler import statefolder
         from reconciler.cli import memory
         from reconciler.cli.render import say
 
         say(f"{before}{self.name} {what}")
         if wake:
-            wiring.wake(self.memory.settings)
+            statefolder.wake(self.memory.settings.state)
             memory.remark_idle(self.memory.settings, "this counts from its next start on")
 
 

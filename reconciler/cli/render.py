@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 import typer
 
-ARROW = "→"
+from reconciler.core.readable import ARROW, escape
+
 _MORE = "…"
 _UNBOUNDED = 100_000
 """Columns of what is not a terminal: nothing is wrapped there."""
@@ -54,13 +55,6 @@ class Cell(NamedTuple):
 def word(text: str) -> Cell:
     """A word of the product (`Synced`, `failed` …) in the colour that it always has."""
     return Cell(text, _MOOD.get(text, ""))
-
-
-def escape(text: str) -> str:
-    """The text with everything spelled out that a terminal might act on or that hides: ANSI, bidi, line breaks."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def plain(text: str) -> str:
@@ -238,16 +232,6 @@ class Page:
 # --- values as people read them ------------------------------------------------------------------
 
 
-def counted(number: int, one: str, many: str = "") -> str:
-    """A number of things: `1 file`, `2 files`."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
-
-
-def short(name: str | None) -> str:
-    """The first twelve characters of a commit or a digest."""
-    return name[:12] if name else "-"
-
-
 def span(seconds: float) -> str:
     """A length of time in its two largest units: `45s`, `3m10s`, `2h`, `5d3h`; a dash below zero."""
     left = int(seconds)
@@ -269,8 +253,3 @@ _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 def age(since: datetime | None, now: datetime) -> str:
     """How long ago."""
     return span((now - since).total_seconds()) if since else "-"
-
-
-def moment(at: datetime | None) -> str:
-    """An instant in UTC, to the second."""
-    return at.strftime("%Y-%m-%d %H:%M:%SZ") if at else "-"

@@ -10,7 +10,8 @@ import csv
 import io
 from collections.abc import Iterable
 
-from reconciler.cli import documents, render
+from reconciler.cli import documents
+from reconciler.core.readable import escape
 from reconciler.model import Attempt
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -68,4 +69,4 @@ def _values(attempt: Attempt) -> tuple[object, ...]:
 
 def _cell(value: object) -> str:
     text = "" if value is None else str(value)
-    return ("'" if text.startswith(_FORMULA) else "") + render.escape(text)
+    return ("'" if text.startswith(_FORMULA) else "") + escape(text)

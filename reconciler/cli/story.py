@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from reconciler.cli.render import ARROW, Cell, Page, age, counted, moment, short, word
+from reconciler.cli.render import Cell, Page, age, word
+from reconciler.core.readable import ARROW, counted, moment, short
 from reconciler.errors import Reason
 from reconciler.model import GateResult, Health, OperatorHand, Status, Sync, Verdict
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from reconciler.cli.planning import words
-from reconciler.cli.render import ARROW, Cell, Page, moment, short
+from reconciler.cli.render import Cell, Page
 from reconciler.cli.story import gate_rows
 from reconciler.core import alterations
 from reconciler.core.alterations import Setting
 from reconciler.core.plandoc import ChangePlan, Commits, EnvironmentPlan, Files, PolicyChange
+from reconciler.core.readable import ARROW, moment, short
 from reconciler.model import GateResult, Verdict
+from reconciler.planning import words
 
 Row = tuple[Cell | str, ...]
 

@@ -19,12 +19,13 @@ from reconciler import wiring
 from reconciler.cli import memory
 from reconciler.cli.exits import ExitCode, Stop
 from reconciler.cli.proposing.proposal import File, Tip, rules_at
-from reconciler.cli.render import moment, note
+from reconciler.cli.render import note
 from reconciler.clock import SystemClock
 from reconciler.core import authoring
 from reconciler.core.authoring import Pin
 from reconciler.core.declare import ArtifactSpec, Declaration
 from reconciler.core.provenance import Provenance, judge_run
+from reconciler.core.readable import moment
 from reconciler.custody.guard import Guarded
 from reconciler.errors import PolicyDenied, Reason, ReconcilerError, Transient
 from reconciler.model import Artifact, Attempt, Digest, EnvironmentName, Run, RunId
@@ -79,7 +80,8 @@ def of_environment(settings: Settings, tip: Tip, file: File, upstream: str) -> F
         raise Stop(ExitCode.USAGE, message, "promote between environments of one artifact, or name a run with --run")
     with _source(settings, file.declaration) as (source, rules):
         run = source.run(other.pin.run_id)
-        artifact = judge_run(run, _with(file.declaration, other.pin), rules, settings.bounds)
+        # What another environment runs is in custody, so that CI may have thrown its own copy away by now.
+        artifact = judge_run(run, _with(file.declaration, other.pin), rules, settings.bounds, in_custody=True)
     where = "as CI states it" if artifact.sha256 else f"as {upstream} declares it; CI states none"
     _remark_not_live(settings, EnvironmentName(upstream), other.pin)
     evidence = (authoring.fact("Promoted from", upstream), *authoring.ci_facts(run, where))

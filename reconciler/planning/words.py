@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from reconciler.cli.render import ARROW, counted, moment, short
 from reconciler.core import alterations, plandoc
 from reconciler.core.alterations import Setting
 from reconciler.core.contents import Changes, FileChange, FileFact
 from reconciler.core.plandoc import Brief, ChangePlan, Commits, EnvironmentPlan
+from reconciler.core.readable import ARROW, counted, moment, short
 from reconciler.model import Declared, Gate, GateResult, Release, Verdict
 
 SHOWN = 50

@@ -15,9 +15,11 @@ from reconciler.archive.listing import listing
 from reconciler.core.contents import FileFact, compare
 from reconciler.core.declare import ArtifactSpec, Declaration
 from reconciler.core.plandoc import Commits, Files, Subject
+from reconciler.core.verify import VerifiedArtifact
 from reconciler.errors import PolicyDenied, Reason, ReconcilerError
-from reconciler.model import Artifact, CommitId, Digest, Gate, GateResult, Run, RunId, Verdict
+from reconciler.model import CommitId, Digest, Gate, GateResult, Run, RunId, Verdict
 from reconciler.pipeline import World
+from reconciler.pipeline.origin import Origin, obtained
 from reconciler.pipeline.world import Held, gate
 from reconciler.ports import ArtifactStream, Source
 
@@ -27,8 +29,7 @@ SUBJECTS = 20
 KEPT = 4
 """Listings that are kept: those of an artifact or two, before and after."""
 
-Fetch = Callable[[int], AbstractContextManager[ArtifactStream]]
-Origin = tuple[Source, Run, Artifact]
+Opened = Callable[[], AbstractContextManager[VerifiedArtifact]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +57,23 @@ class Listings:
     Args:
         world: Has custody and the bounds.
         spool: A folder for temporary copies of inner archives.
+        remember: Whether what CI says of a run is remembered with our copy of its artifact: by the daemon, whose
+            custody outlives CI's.
     """
 
-    def __init__(self, world: World, spool: Path) -> None:
+    def __init__(self, world: World, spool: Path, *, remember: bool = False) -> None:
+        self.remember = remember
         self._world = world
         self._spool = spool
         self._kept: dict[tuple[Digest, str], Listed] = {}
 
-    def of(self, digest: Digest, spec: ArtifactSpec, fetch: Fetch) -> Listed:
+    def of(self, digest: Digest, spec: ArtifactSpec, opened: Opened) -> Listed:
         """An artifact, taken into custody first when it is not there.
+
+        Args:
+            digest: What its bytes are.
+            spec: How its archive is read.
+            opened: Opens it out of custody; called only when it was not listed before.
 
         Raises:
             ReconcilerError: It can't be had, or can't be deployed.
@@ -73,7 +82,7 @@ class Listings:
         if key not in self._kept:
             if spec.unpack == "inner":
                 self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._world.custody.obtain(digest, fetch) as artifact:
+            with opened() as artifact:
                 files = listing(artifact, self._world.bounds, self._spool, spec.unpack)
                 self._kept[key] = Listed(files, artifact.size)
             if len(self._kept) > KEPT:
@@ -112,7 +121,7 @@ class Evidence:
     def commits(self) -> Commits:
         """The range, and its subjects where the tracked repository is the one that was built."""
         run = self._run(self._before.run_id) if self._before else None
-        before, after = run.commit if run else None, self._origin[1].commit if self._origin else None
+        before, after = run.commit if run else None, self._origin.run.commit if self._origin else None
         if not before or not after or before == after:
             return Commits(before, after)
         repository, old, new = self._world.repository, CommitId(before), CommitId(after)
@@ -129,11 +138,13 @@ class Evidence:
         """What differs, and the gate custody's word; no word when the new artifact is not even found."""
         if self._origin is None:
             return Files(unknown="the run can't be had, or may not be promoted"), None
-        source, run, artifact = self._origin
+        origin = self._origin
         digest, spec = self._declaration.sha256, self._declaration.artifact
         try:
             with gate(Gate.CUSTODY):
-                new = self._listings.of(digest, spec, lambda at: source.open(run, artifact, at))
+                new = self._listings.of(
+                    digest, spec, lambda: obtained(self._world, digest, origin, remember=self._listings.remember)
+                )
         except Held as held:
             return Files(unknown=held.result.message), held.result
         word = GateResult(Gate.CUSTODY, Verdict.PASSED, evidence=(f"sha256 {digest} over {new.size} bytes",))
@@ -142,10 +153,13 @@ class Evidence:
             return Files(compare({}, new.files)), word
         try:
             let_in = before.declaration.artifact if before.declaration else spec
-            old = self._listings.of(before.sha256, let_in, lambda at: self._open(before, at))
+            old = self._listings.of(before.sha256, let_in, lambda: self._earlier(before))
         except ReconcilerError as error:
             return Files(unknown=f"the artifact of run {before.run_id} can't be had any more: {error.message}"), word
         return Files(compare(old.files, new.files)), word
+
+    def _earlier(self, before: Before) -> AbstractContextManager[VerifiedArtifact]:
+        return self._world.custody.obtain(before.sha256, lambda offset: self._open(before, offset))
 
     def _open(self, before: Before, offset: int) -> AbstractContextManager[ArtifactStream]:
         """The earlier artifact, from CI again: asked only when our own copy of it is gone."""
@@ -164,7 +178,7 @@ class Evidence:
 
     def _source(self) -> Source | None:
         if self._origin:
-            return self._origin[0]
+            return self._origin.source
         sources = self._world.sources
         name = self._declaration.artifact.source or (next(iter(sources)) if len(sources) == 1 else "")
         return sources[name][0] if name in sources else None

@@ -12,12 +12,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from reconciler.cli.planning import words
-from reconciler.cli.render import ARROW, escape, moment, short
 from reconciler.core import alterations, plandoc
 from reconciler.core.alterations import Setting
 from reconciler.core.plandoc import ChangePlan, Commits, EnvironmentPlan, Files, PolicyChange
+from reconciler.core.readable import ARROW, escape, moment, short
 from reconciler.model import GateResult, Verdict
+from reconciler.planning import words
 
 LIMIT = 60_000
 """Characters of the whole comment. Origin: GitHub takes 65,536."""
@@ -209,17 +209,16 @@ def _gate(word: GateResult) -> tuple[str, ...]:
 
 
 def _settings(settings: Sequence[Setting]) -> list[str]:
+    titles = ["field", "before", "after"]
     rows = [
-        (
-            code(item.path),
-            code(alterations.shown(item.before)),
-            code(alterations.shown(item.after)),
-            "⚠️ **lowers a bar**" if item.loosens else "",
-        )
+        [code(item.path), code(alterations.shown(item.before)), code(alterations.shown(item.after))]
         for item in settings[: words.SHOWN]
     ]
-    table = _table(("field", "before", "after", ""), rows, total=len(settings))
-    return table if any(item.loosens for item in settings) else [row.removesuffix("  |").rstrip() for row in table]
+    if any(item.loosens for item in settings):
+        titles.append("")
+        for item, row in zip(settings, rows, strict=False):
+            row.append("⚠️ **lowers a bar**" if item.loosens else "")
+    return _table(titles, rows, total=len(settings))
 
 
 def _commits(commits: Commits | None) -> list[str]:

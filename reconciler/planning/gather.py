@@ -1,4 +1,4 @@
-"""What a merge would do, gathered: the two revisions out of a clone, the judgement, and the evidence around it.
+"""What a merge would do, gathered: the merge of two commits, the judgement, and the evidence around it.
 
 The judgement is the pipeline's own, asked of a commit that nobody pushed. Nothing is written but what a pass may
 find useful: the mirror's objects, and our copy of the artifact. What can't be told from here is said to be so, and
@@ -7,99 +7,66 @@ the rest goes on.
 
 from __future__ import annotations
 
-import subprocess
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from reconciler import wiring
 from reconciler.catalog import Catalog
 from reconciler.catalog import Declared as DeclaredFile
-from reconciler.cli.exits import ExitCode, Stop
-from reconciler.cli.planning.common import CommonRules
-from reconciler.cli.planning.evidence import Before, Evidence, Listings
 from reconciler.core.alterations import altered
 from reconciler.core.declare import FOLDER, Declaration, Reading
 from reconciler.core.plan import INSTALLS, Proposed
 from reconciler.core.plandoc import Brief, ChangePlan, EnvironmentPlan
-from reconciler.errors import Reason
+from reconciler.errors import Reason, Transient
 from reconciler.model import CommitId, Declared, EnvironmentName, Gate, GateResult, Verdict
-from reconciler.pipeline import Fleet, Planned, Planner, World
+from reconciler.pipeline import Fleet, Planned, Planner, Rulebook, Soaks, World
 from reconciler.pipeline.gates import Gates
 from reconciler.pipeline.world import Held
+from reconciler.planning.common import CommonRules
+from reconciler.planning.evidence import Before, Evidence, Listings
 from reconciler.tracker import rewritten
 
 CONCERNED = 50
 """Environments that are looked at although their own file stays as it is."""
-_GIT_SECONDS = 30
 
 
-@dataclass(frozen=True, slots=True)
-class Clone:
-    """A clone of the repository on this machine, and where its objects are."""
-
-    folder: Path
-    git_dir: Path
-
-    @classmethod
-    def at(cls, folder: Path) -> Clone:
-        """The clone that a folder is in.
-
-        Raises:
-            Stop: It is in none.
-        """
-        found = _git(folder, "rev-parse", "--path-format=absolute", "--git-common-dir")
-        if found is None:
-            hint = "go into your clone of the repository with the declarations, or name it with --repo DIR"
-            raise Stop(ExitCode.USAGE, f"{folder.absolute()} is in no git repository", hint)
-        return cls(folder, Path(found))
-
-    def commit(self, revision: str) -> CommitId:
-        """The full name of a commit.
-
-        Raises:
-            Stop: The clone knows no such revision.
-        """
-        found = _git(self.folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-        if found is None:
-            hint = "name a branch, a tag or a commit of it; fetch it first when it is on a server"
-            raise Stop(ExitCode.USAGE, f"{revision!r} is no commit of the clone at {self.folder}", hint)
-        return CommitId(found)
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    """One question to the user's own git about their own clone; None for a no."""
-    argv = ("git", "-C", str(folder), *arguments)
-    try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=_GIT_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Stop(ExitCode.FAILED, f"git could not be asked about {folder}: {type(error).__name__}") from None
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
-def gather(system: wiring.System, clone: Clone, base: str | None, head: str) -> ChangePlan:
+def gather(
+    world: World,
+    catalog: Catalog,
+    branch: str,
+    spool: Path,
+    head: CommitId,
+    base: CommitId | None = None,
+    clone: Path | None = None,
+    *,
+    remember: bool = False,
+) -> ChangePlan:
     """What merging `head` would do.
 
     Args:
-        system: The parts.
-        clone: Where the revisions are.
-        base: A revision of the clone; None: the tracked branch's tip at the remote.
-        head: A revision of the clone.
+        world: The parts.
+        catalog: One that was not refreshed yet, and that nobody else reads; stands at the merge afterwards.
+        branch: The tracked branch, for people.
+        spool: A folder for temporary copies.
+        head: What is merged.
+        base: What is merged into; None: the tracked branch's tip at the remote.
+        clone: The git directory of a clone that has both; None: the mirror has them.
+        remember: Whether what CI says of a run is remembered with our copy of its artifact.
 
     Raises:
-        Stop: A revision, or the tracked branch, is not there.
-        ReconcilerError: The repository can't be read, or the two don't merge.
+        ReconcilerError: The tracked branch is not there, the repository can't be read, or the two don't merge.
     """
-    world, branch = system.world, system.settings.repository.branch
     seen = world.store.tip()  # before the remote is asked: a daemon may go on meanwhile
     tip = world.repository.head()
     if tip is None:
-        raise Stop(ExitCode.FAILED, f"there is no branch {branch!r} at the repository", "check repository.branch")
+        hint = "check repository.branch"
+        raise Transient(Reason.REPOSITORY_UNAVAILABLE, f"there is no branch {branch!r} at the repository", hint)
     world.repository.fetch(tip)
-    onto, what = clone.commit(base) if base else tip, clone.commit(head)
-    merge = world.repository.proposal(onto, what, clone.git_dir)
-    system.catalog.rewritten = _rewritten(world, seen, onto, merge)
-    gathering = Gathering(world, system.fleet, system.settings.state / "plan", onto, merge)
-    return gathering.plan(what, branch)
+    onto = base or tip
+    merge = world.repository.proposal(onto, head, clone)
+    catalog.rewritten = _rewritten(world, seen, onto, merge)
+    rulebook = Rulebook(world, catalog, remember=False)
+    fleet = Fleet(catalog, rulebook, Soaks(world.store, world.clock, world.gap, token=0))
+    return Gathering(world, fleet, Listings(world, spool, remember=remember), onto, merge).plan(head, branch)
 
 
 def _rewritten(world: World, seen: CommitId | None, onto: CommitId, merge: CommitId) -> str:
@@ -115,16 +82,16 @@ class Gathering:
     Args:
         world: The parts.
         fleet: Of a catalog that was not refreshed yet.
-        spool: A folder for temporary copies.
+        listings: Reads artifacts.
         base: What is merged into; its declarations are those of before.
         merge: What comes out; `base` itself when nothing does.
     """
 
-    def __init__(self, world: World, fleet: Fleet, spool: Path, base: CommitId, merge: CommitId) -> None:
+    def __init__(self, world: World, fleet: Fleet, listings: Listings, base: CommitId, merge: CommitId) -> None:
         self._world = world
         self._fleet = fleet
         self._catalog = fleet.catalog
-        self._listings = Listings(world, spool)
+        self._listings = listings
         self._base = base
         self._merge = merge
 
