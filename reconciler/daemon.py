@@ -51,6 +51,8 @@ class Chore:
 
     seconds: float
     job: Callable[[], object]
+    eager: bool = False
+    """Whether a wake may ask for it before its time."""
 
 
 class Daemon:
@@ -91,6 +93,9 @@ class Daemon:
         self._farewells = tuple(farewells)
         self._trouble = trouble
         self._look_now = threading.Event()
+        self._passes_now = threading.Event()
+        self._chores_now = threading.Event()
+        self._looked = threading.Event()
         self._stopping = threading.Event()
         self._changed = threading.Condition()
         self._due = DueQueue()
@@ -121,6 +126,26 @@ class Daemon:
         self._stopping.set()
         self._look_now.set()
 
+    def wake(self, *, passes: bool = True, chores: bool = False) -> None:
+        """Look at the repository now; returns at once. Safe from any thread.
+
+        Any number of calls before the next look count as one.
+
+        Args:
+            passes: Whether every environment that is not settled is due too: what holds it may be gone.
+            chores: Whether eager chores are due too.
+        """
+        if passes:
+            self._passes_now.set()
+        if chores:
+            self._chores_now.set()
+        self._look_now.set()  # last: what is asked must be there when the poll begins
+
+    @property
+    def ready(self) -> bool:
+        """Whether the repository was looked at once since the start."""
+        return self._looked.is_set()
+
     def _thread(self, body: Callable[[], None], name: str) -> threading.Thread:
         thread = threading.Thread(target=body, name=name, daemon=True)
         thread.start()
@@ -134,9 +159,10 @@ class Daemon:
         due = [started + chore.seconds for chore in self._chores]
         while not self._stopping.is_set():
             self._look_now.clear()
+            hurry = _taken(self._chores_now)
             self._guarded(self._look)
             for number, chore in enumerate(self._chores):
-                if self._clock.monotonic() >= due[number]:
+                if (hurry and chore.eager) or self._clock.monotonic() >= due[number]:
                     self._guarded(chore.job)
                     due[number] = self._clock.monotonic() + chore.seconds
             self._look_now.wait(self._pace.poll * (0.9 + 0.2 * self._random.random()))
@@ -149,16 +175,30 @@ class Daemon:
             self._trouble(error)
 
     def _look(self) -> None:
-        asked_for = self._runner.asked_for()  # first: what a look found is handed over only once
+        unsettled = self._unsettled() if _taken(self._passes_now) else frozenset()
         try:
-            due = self._tracker.look()
-        except ReconcilerError as error:
-            self._wake(self._tracker.recover())  # what is known can still be kept as it was approved
-            raise error from None
-        self._wake(due | (asked_for if self._tracker.has_declarations else frozenset()))
+            asked_for = self._runner.asked_for()  # first: what a look found is handed over only once
+            due = self._look_or_recover()
+        finally:
+            self._make_due(unsettled)  # also when the repository is away: an approval may have come all the same
+        self._make_due(due | (asked_for if self._tracker.has_declarations else frozenset()))
+        self._looked.set()
         self._trouble(None)
 
-    def _wake(self, due: Iterable[EnvironmentName]) -> None:
+    def _unsettled(self) -> frozenset[EnvironmentName]:
+        """What a new fact may let on; also what is being worked on, as that may have read the fact before it came."""
+        with self._changed:
+            under_way = frozenset(map(EnvironmentName, self._running))
+        return self._runner.unsettled() | under_way
+
+    def _look_or_recover(self) -> frozenset[EnvironmentName]:
+        try:
+            return self._tracker.look()
+        except ReconcilerError as error:
+            self._make_due(self._tracker.recover())  # what is known can still be kept as it was approved
+            raise error from None
+
+    def _make_due(self, due: Iterable[EnvironmentName]) -> None:
         now = self._clock.monotonic()
         with self._changed:
             for environment in sorted(due):
@@ -236,10 +276,19 @@ class Daemon:
         """Seconds to the next pass; never past the time at which a gate that holds can open."""
         if not result.failures:
             return self._pace.drift * (0.9 + 0.2 * self._random.random())
-        delay = retry_delay(result.failures, self._pace.poll, self._random.random())
+        longest = max(self._pace.poll, self._pace.drift) if result.waits_for_people else self._pace.poll
+        delay = retry_delay(result.failures, longest, self._random.random())
         if result.not_before is None:
             return delay
         return min(delay, max(FIRST_RETRY, (result.not_before - self._clock.now()).total_seconds()))
+
+
+def _taken(asked: threading.Event) -> bool:
+    """Whether something was asked for; it is not any more. What is asked right after is found by the next poll."""
+    if not asked.is_set():
+        return False
+    asked.clear()
+    return True
 
 
 _TICK = 1.0

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from reconciler.catalog import Catalog
-from reconciler.errors import Reason, ReconcilerError
+from reconciler.errors import WAITS_FOR_PEOPLE, Reason, ReconcilerError
 from reconciler.model import Attempt, EnvironmentName, Health, OperatorHand, Status, Sync, Verdict
 from reconciler.pipeline import Fence, Fleet, Pass, Rulebook, Soaks, World, internal_error, unrecorded
 
@@ -30,6 +30,11 @@ class Result:
     """Passes in a row that did not reach the declaration; 0 when this one did."""
     not_before: datetime | None = None
     """When the gate that holds can open at the earliest, where that is known."""
+
+    @property
+    def waits_for_people(self) -> bool:
+        """Whether only a person's next deed can help, and asking again does not."""
+        return self.status.reason in WAITS_FOR_PEOPLE
 
 
 class Runner:
@@ -122,6 +127,15 @@ class Runner:
         hands = self._world.store.hands()
         asked = {name for name, hand in hands.items() if seen.get(name, OperatorHand()) != hand}
         return frozenset(asked | open_ones)
+
+    def unsettled(self) -> frozenset[EnvironmentName]:
+        """Environments whose last pass did not reach the declaration, for when whatever held them may be gone.
+
+        A policy that waits for people's word is judged anew, too.
+        """
+        self._fleet.rulebook.look_again()
+        with self._lock:
+            return frozenset(name for name, failures in self._failures.items() if failures)
 
 
 def _by_environment(attempts: Iterable[Attempt]) -> dict[EnvironmentName, tuple[Attempt, ...]]:

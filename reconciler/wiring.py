@@ -6,10 +6,8 @@ loaded. What must hold for every adapter (hashing, size, deadlines of downloads)
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
+import math
 import os
-import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,10 +15,11 @@ from functools import cache, partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from reconciler.beside import Beside
 from reconciler.catalog import Catalog
 from reconciler.clock import SystemClock
 from reconciler.core.declare import FOLDER
@@ -32,13 +31,19 @@ from reconciler.git import Mirror, kill_all
 from reconciler.model import CommitId
 from reconciler.notary import Notary, appoint
 from reconciler.pipeline import Fleet, Rulebook, Soaks, World
-from reconciler.ports import Clock, Forge, Parts, Source, Store, Targets, Trace
+from reconciler.plans import Plans
+from reconciler.ports import Clock, Forge, Parts, PullRequests, Source, Store, Targets, Trace
 from reconciler.retention import collect
+from reconciler.rollouts import Rollouts
 from reconciler.runner import Report, Runner
 from reconciler.settings import PluggedSettings, Settings
 from reconciler.settings.words import options_in_words
+from reconciler.statefolder import make_private, wake_folder
 from reconciler.stores.sql import SqlStore
 from reconciler.tracker import Tracker
+
+if TYPE_CHECKING:
+    from reconciler.web import Journal, Listener
 
 SOAK_SECONDS = 60.0
 """Seconds between two times that soaks are told to the store: at most so much of one is lost by a crash."""
@@ -83,6 +88,38 @@ class System:
         """
         return collect(self.world, self.catalog)
 
+    @property
+    def pull_requests(self) -> PullRequests | None:
+        """Where plans are shown before a merge; None: the forge has no such place."""
+        return self.world.forge.pull_requests if self.world.forge else None
+
+    def plans(self) -> Plans | None:
+        """Tells plans on open pull requests; None: there are none, or the forge's option `plans` is off."""
+        requests, forge = self.pull_requests, self.settings.forge
+        if requests is None or forge is None or forge.options.get("plans") is False:
+            return None
+        return Plans(self.world, self.settings.repository.branch, self.settings.state / "plans", requests)
+
+    def _plan_chores(self) -> tuple[Chore, ...]:
+        """At each poll, beside the passes, as artifacts may be large; and whenever a webhook says so."""
+        plans = self.plans()
+        if plans is None:
+            return ()
+        tell = Beside(plans.tell, "plans", self.world.clock)
+        return Chore(math.inf, plans.look_again, eager=True), Chore(0, tell, eager=True)
+
+    def rollouts(self) -> Rollouts | None:
+        """Shows rollouts at the forge; None: it has no such place, or its option `rollouts` is off."""
+        forge, settings = self.world.forge, self.settings.forge
+        if forge is None or settings is None or settings.options.get("rollouts") is False:
+            return None
+        return Rollouts(self.world.store, forge.deployments) if forge.deployments else None
+
+    def _rollout_chores(self) -> tuple[Chore, ...]:
+        """At each poll, beside the passes: a forge that is slow keeps neither them nor the next look waiting."""
+        rollouts = self.rollouts()
+        return (Chore(0, Beside(rollouts.tell, "rollouts", self.world.clock), eager=True),) if rollouts else ()
+
     def daemon(self, runner: Runner, trouble: Callable[[Exception | None], None]) -> Daemon:
         """The loop around a runner."""
         settings, notary = self.settings, cache(lambda: open_notary(self.settings, self.world.store))
@@ -98,6 +135,8 @@ class System:
                 Chore(COLLECT_SECONDS, self.collect),
                 Chore(min(SOAK_SECONDS, self.world.gap / 2), runner.remember_soaks),
                 Chore(settings.audit.checkpoint_seconds, lambda: notary().checkpoint()),
+                *self._plan_chores(),
+                *self._rollout_chores(),
             ),
             (runner.remember_soaks, lambda: notary().checkpoint(anchor=False)),
             trouble,
@@ -129,6 +168,27 @@ def build(settings: Settings, store: Store, trace: Trace = silent) -> System:
     )
     catalog = Catalog(repository, settings.bounds)
     return System(settings, world, catalog, Tracker(repository, catalog, store), random)
+
+
+def open_listener(system: System, daemon: Daemon, journal: Journal) -> Listener | None:
+    """The HTTP listener of a daemon, bound and not yet answering; None when none is set up.
+
+    Raises:
+        Terminal: `InvalidSettings`: the address can't be had, or the webhook's secret can't be used.
+    """
+    from reconciler import web  # only `run` needs it, and it takes a while to load
+
+    settings, forge = system.settings, system.settings.forge
+    tracked = web.Tracked.of(
+        settings.repository.url,
+        settings.repository.branch,
+        forge.options if forge else {},
+        [source.options for source in settings.source_settings().values()],
+        lambda: getattr(system.world.forge, "repository_id", None),
+    )
+    places = web.Places(settings.web.listen, settings.web.webhook_secret_env, settings.web.webhook_secret_file)
+    limits = web.Limits(settings.bounds.webhook_bytes)
+    return web.open_listener(places, tracked, limits, daemon, journal)
 
 
 def open_store(settings: Settings, clock: Clock | None = None, trace: Trace = silent) -> SqlStore:
@@ -169,21 +229,9 @@ def let_go() -> None:
     kill_all()
 
 
-def wake_folder(settings: Settings) -> Path:
-    """A folder that the daemon watches: whoever touches it wakes the daemon."""
-    return settings.state / "wake"
-
-
-def wake(settings: Settings) -> None:
-    """Wake the daemon of this state folder, if one runs."""
-    folder = wake_folder(settings)
-    if folder.is_dir():
-        (folder / "now").touch()
-
-
 def watched(settings: Settings, world: World) -> Iterator[Path]:
     """Local folders whose changes wake the daemon: the repository's refs, CI's runs, and the wake folder."""
-    folder = wake_folder(settings)
+    folder = wake_folder(settings.state)
     make_private(folder)
     yield folder
     yield from world.repository.watched()
@@ -191,77 +239,6 @@ def watched(settings: Settings, world: World) -> Iterator[Path]:
         root = plugged.options.get("root")
         if isinstance(root, str):
             yield Path(root)
-
-
-@contextlib.contextmanager
-def exclusive(state: Path) -> Iterator[None]:
-    """Be the only process that acts for a state folder.
-
-    Raises:
-        Terminal: `StateLocked`, naming the process that has it.
-    """
-    make_private(state)
-    try:
-        descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise _unwritable(state / "lock", error) from None
-    try:
-        if not _lock(descriptor):
-            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-            raise Terminal(
-                Reason.STATE_LOCKED,
-                f"another reconciler works on {state}: process {holder}",
-                "it does this by itself; or stop it, or give this one a state folder of its own",
-            )
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int) -> bool:
-    """Take the lock; tried a few times, as `running` holds it for an instant to see whether anybody has it."""
-    for _ in range(10):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            threading.Event().wait(0.02)
-        else:
-            return True
-    return False
-
-
-def running(state: Path) -> bool:
-    """Whether a process works on a state folder now."""
-    try:
-        descriptor = os.open(state / "lock", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
-def make_private(folder: Path) -> None:
-    """A folder that only its owner reads.
-
-    Raises:
-        Terminal: `StoreUnavailable`.
-    """
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(folder, error) from None
-
-
-def _unwritable(place: Path, error: OSError) -> Terminal:
-    hint = "give the process a state folder that it may write"
-    return Terminal(Reason.STORE_UNAVAILABLE, f"{place}: {error.strerror}", hint)
 
 
 def _forge(plugged: PluggedSettings | None, parts: Parts) -> Forge | None:

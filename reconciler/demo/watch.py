@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from contextlib import closing
 from threading import Event
 
-from reconciler import wiring
+from reconciler import statefolder, wiring
 from reconciler.demo.folder import DemoFolder, shown
 from reconciler.demo.process import Process
 from reconciler.errors import Reason, Terminal
@@ -40,7 +40,7 @@ class Watch:
         Raises:
             Terminal: `InternalError`, after `SECONDS` or when the daemon has ended, with its last words.
         """
-        self._until(lambda: wiring.running(self._settings.state), "the daemon has started")
+        self._until(lambda: statefolder.running(self._settings.state), "the daemon has started")
 
     def until(self, environments: Collection[EnvironmentName], what: str, holds: Callable[[Status], bool]) -> Status:
         """Wait until all of these environments stand as wanted; returns the last one's status.

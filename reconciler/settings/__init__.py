@@ -24,6 +24,7 @@ from reconciler.settings.model import (
     RepositorySettings,
     Settings,
     SourceSettings,
+    WebSettings,
     at_home,
 )
 from reconciler.settings.variables import Variables
@@ -37,6 +38,7 @@ __all__ = [
     "RepositorySettings",
     "Settings",
     "SourceSettings",
+    "WebSettings",
     "find_file",
     "load",
 ]
@@ -89,7 +91,7 @@ def _parse(path: Path, hint: str) -> Tree:
         raise _invalid(list(map(str, malformed.problems))) from None
 
 
-_PATHS = frozenset({"state", "root", "allowed_signers", "gpg_keyring", "ca_file", "token_file"})
+_PATHS = frozenset({"state", "root", "allowed_signers", "gpg_keyring", "ca_file", "token_file", "webhook_secret_file"})
 _PATH_LISTS = frozenset({"roots"})
 
 

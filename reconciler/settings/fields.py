@@ -16,7 +16,14 @@ from reconciler.bounds import Bounds
 from reconciler.core.declare import ApprovalSpec
 from reconciler.core.policyfile import FloorSpec
 from reconciler.core.provenance import Provenance
-from reconciler.settings.model import AuditSettings, PluggedSettings, RepositorySettings, Settings, SourceSettings
+from reconciler.settings.model import (
+    AuditSettings,
+    PluggedSettings,
+    RepositorySettings,
+    Settings,
+    SourceSettings,
+    WebSettings,
+)
 
 Where = tuple[str | int, ...]
 """A place: the keys, and indices, that lead to it."""
@@ -31,6 +38,7 @@ _SECTIONS: dict[Where, type[BaseModel]] = {  # an index is written as 0
     ("new_environments",): ApprovalSpec,
     ("floors", 0): FloorSpec,
     ("audit",): AuditSettings,
+    ("web",): WebSettings,
     ("bounds",): Bounds,
 }
 _BY_NAME = frozenset({"sources", "targets"})

@@ -92,6 +92,28 @@ class AuditSettings(_Section):
         return value and Path(os.path.abspath(at_home(value)))  # noqa: PTH100 - resolve() would follow links
 
 
+class WebSettings(_Section):
+    """The HTTP listener: probes and webhooks."""
+
+    listen: str | None = Field(
+        None,
+        pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\[\]:/@\s]+):[0-9]{1,5}$",
+        description="host:port to listen on, 127.0.0.1:8080 or [::1]:8080; none: nothing listens",
+    )
+    webhook_secret_env: str | None = Field(
+        None, description="the variable that holds the secret of GitHub's webhook; none: webhooks are not taken"
+    )
+    webhook_secret_file: Path | None = Field(
+        None,
+        description="the file that holds the secrets of GitHub's webhook, one a line; each of them counts",
+    )
+
+    @field_validator("webhook_secret_file")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value and Path(os.path.abspath(at_home(value)))  # noqa: PTH100 - resolve() would follow links
+
+
 class Settings(BaseSettings):
     """All of them, checked; frozen for the life of the process."""
 
@@ -122,6 +144,7 @@ class Settings(BaseSettings):
         description="who must let a new environment file in, as nothing stood there before it",
     )
     audit: AuditSettings = Field(default_factory=AuditSettings, description="signed checkpoints of the audit log")
+    web: WebSettings = Field(default_factory=WebSettings, description="the HTTP listener: probes and webhooks")
     floors: tuple[FloorSpec, ...] = Field(
         (), max_length=100, description="the operator's floor: approvals that no file or policy can go below"
     )

@@ -14,13 +14,16 @@ from reconciler.settings.model import DELIMITER, PREFIX
 NOT_SETTINGS = frozenset({"RECONCILER_CONFIG", "RECONCILER_DEMO_DIR"})
 """They say where the settings are, and are none."""
 
+_HOLDERS = frozenset({"token_env", "webhook_secret_env"})
+"""Keys that name the variable which holds a secret."""
+
 
 class Variables:
     """The variables of one process.
 
     Args:
         environment: All of its variables. An empty one counts as unset.
-        values: The settings file's. A variable that these name as the holder of a token is no setting.
+        values: The settings file's. A variable that these name as the holder of a secret is no setting.
     """
 
     def __init__(self, environment: Mapping[str, str], values: Mapping[str, Any]) -> None:
@@ -71,7 +74,7 @@ def _tokens(values: Mapping[str, Any]) -> Iterator[str]:
     for key, value in values.items():
         if isinstance(value, dict):
             yield from _tokens(value)
-        elif key == "token_env" and isinstance(value, str):
+        elif key in _HOLDERS and isinstance(value, str):
             yield value
 
 

@@ -296,6 +296,17 @@ def test_a_variable_with_another_use_is_no_mistake(name: str, settings: Load, mo
     settings(SOURCE.replace("type: directory", "type: http, token_env: RECONCILER_CI_TOKEN"))
 
 
+def test_the_variable_that_holds_the_webhook_s_secret_is_no_mistake(
+    settings: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECONCILER_HOOK_SECRET", "x")
+    settings("web: {listen: '127.0.0.1:8080', webhook_secret_env: RECONCILER_HOOK_SECRET}\n")
+
+
+def test_the_file_of_the_webhook_s_secrets_is_meant_from_the_file_s_folder(settings: Load, file: Path) -> None:
+    assert settings("web: {webhook_secret_file: hook}\n").web.webhook_secret_file == file.parent / "hook"
+
+
 @pytest.mark.parametrize("by", ["argument", "variable"])
 def test_a_file_that_is_not_there_is_told_with_who_named_it(
     by: str, file: Path, monkeypatch: pytest.MonkeyPatch

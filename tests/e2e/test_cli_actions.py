@@ -15,7 +15,7 @@ from threading import Thread
 
 import pytest
 
-from reconciler import wiring
+from reconciler import statefolder
 from reconciler.settings import load
 from tests.cliworld import CliWorld, cli
 
@@ -82,7 +82,7 @@ def test_reconcile_without_the_branch_says_so(world: CliWorld) -> None:
 
 
 def test_reconcile_beside_a_daemon_is_refused_with_the_holder(world: CliWorld) -> None:
-    with wiring.exclusive(load(world.site.settings_file).state):
+    with statefolder.exclusive(load(world.site.settings_file).state):
         result = world("reconcile")
         assert world("check", "--daemon").exit_code == 0
     assert result.exit_code == 1
@@ -156,7 +156,7 @@ def test_retry_with_nothing_failed_says_so(world: CliWorld) -> None:
 
 def test_a_hand_wakes_the_daemon(world: CliWorld) -> None:
     world("reconcile")
-    wake = wiring.wake_folder(load(world.site.settings_file))
+    wake = statefolder.wake_folder(load(world.site.settings_file).state)
     wake.mkdir()
     world("suspend", "dev", "--reason", "x")
     assert (wake / "now").exists()

@@ -9,9 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from markdown_it import MarkdownIt
 
-from reconciler.cli.planning import markdown
 from reconciler.cli.planning import text as terminal
-from reconciler.cli.planning.markdown import LIMIT, comment
 from reconciler.core.alterations import Setting
 from reconciler.core.contents import FileFact, compare
 from reconciler.core.plan import Plan, Proposed
@@ -29,6 +27,8 @@ from reconciler.model import (
     RunId,
     Verdict,
 )
+from reconciler.planning import markdown
+from reconciler.planning.markdown import LIMIT, comment
 from tests.factories import NOON
 
 OLD, NEW = Digest("1" * 64), Digest("2" * 64)
@@ -185,6 +185,15 @@ def test_every_file_is_counted_though_not_every_one_is_listed() -> None:
     written = comment(plan(environment("lib", files=1284)))
     assert "1,284 added, 1 removed" in written
     assert "and 1,235 more" in written
+
+
+@pytest.mark.parametrize("loosens", [True, False])
+def test_every_table_is_one_to_a_reader(loosens: bool) -> None:
+    settings = tuple(Setting(f"field-{n}", n, n + 1, loosens=loosens and n == 1) for n in range(3))
+    text = comment(plan(replace(environment("staging"), settings=settings)))
+    assert "|---" in text
+    assert not any("|---" in words or "field-" in words for words in seen(text).plain)
+    assert seen(text).tags.count("table") == text.count("\n|---")
 
 
 def test_the_text_for_terminals_obeys_nobody(capsys: pytest.CaptureFixture[str]) -> None:

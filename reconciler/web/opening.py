@@ -1,0 +1,77 @@
+"""The listener as the settings want it, or what is wrong with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from reconciler.errors import Reason, Terminal
+from reconciler.web.application import app
+from reconciler.web.events import LOOK, Tracked, Wake
+from reconciler.web.journal import Journal
+from reconciler.web.listener import Listener
+from reconciler.web.shared_secrets import Secrets, Unusable
+from reconciler.web.webhooks import Hooks, Limits
+
+
+class Sleeper(Protocol):
+    """What the listener wakes: the daemon."""
+
+    def wake(self, *, passes: bool = True, chores: bool = False) -> None:
+        """Look now; returns at once."""
+        ...
+
+    @property
+    def ready(self) -> bool:
+        """Whether it looked once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where to listen, and where the webhook's secret is; named like the settings."""
+
+    listen: str | None = None
+    webhook_secret_env: str | None = None
+    webhook_secret_file: Path | None = None
+
+
+def open_listener(
+    places: Places, tracked: Tracked, limits: Limits, sleeper: Sleeper, journal: Journal
+) -> Listener | None:
+    """A listener, bound and not yet answering; None when none is named.
+
+    Raises:
+        Terminal: `InvalidSettings`.
+    """
+    secrets = _secrets(places)
+    if places.listen is None:
+        if secrets is not None:
+            raise _invalid("web: a webhook's secret is named, and nothing listens", "set web.listen, or name no secret")
+        return None
+
+    def wake(wakes: frozenset[Wake]) -> None:
+        sleeper.wake(passes=LOOK in wakes, chores=True)
+
+    hooks = Hooks(secrets, tracked, limits, wake, journal) if secrets else None
+    return Listener(places.listen, app(hooks, lambda: sleeper.ready, journal))
+
+
+def _secrets(places: Places) -> Secrets | None:
+    env, file = places.webhook_secret_env, places.webhook_secret_file
+    if env is None and file is None:
+        return None
+    if env is not None and file is not None:
+        raise _invalid("name web.webhook_secret_env or web.webhook_secret_file, not both", "keep the one that is meant")
+    secrets = Secrets(env, file)
+    try:
+        secrets.current()
+    except Unusable as problem:
+        key = "web.webhook_secret_env" if file is None else "web.webhook_secret_file"
+        raise _invalid(f"{key}: {problem.message}", problem.hint) from None
+    return secrets
+
+
+def _invalid(message: str, hint: str) -> Terminal:
+    return Terminal(Reason.INVALID_SETTINGS, message, hint)
