@@ -24,9 +24,12 @@ from tests.contracts.test_store_contract import (
     ATTEMPT,
     CHECKPOINT,
     LATER,
+    PLAN,
     POLICY,
     PROD,
     REWRITE,
+    ROLLOUT,
+    RUN,
     SOAK,
     STAGING,
     STATUS,
@@ -53,6 +56,11 @@ STEPS = (
     "store:policy",
     "store:rewrite",
     "store:checkpoint",
+    "store:run",
+    "store:told_plan",
+    "store:told_plan",
+    "store:told_rollout",
+    "store:told_rollout",
 )
 
 
@@ -75,6 +83,11 @@ def workload(store: sql.SqlStore) -> None:
     store.save_policy(POLICY)
     store.accept_rewrite(REWRITE)
     store.save_checkpoint(CHECKPOINT)
+    store.save_run("ci", RUN)
+    store.save_told_plan(12, PLAN)
+    store.save_told_plan(12, None)
+    store.save_told_rollout(ROLLOUT, "queued: a freeze")
+    store.save_told_rollout(ROLLOUT, "success: live")
 
 
 def child(work: Callable[[], None]) -> int:

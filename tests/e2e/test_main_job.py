@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import Reason
-from reconciler.model import Gate, Health, Outcome, Status, Sync, Verdict
+from reconciler.errors import Reason, Transient
+from reconciler.model import CommitId, Digest, Gate, Health, Outcome, RunId, Status, Sync, ToldPlan, Verdict
 from tests.archives import zip_of
 from tests.factories import sha256
 from tests.site import Site, environment, snapshot
@@ -261,6 +261,39 @@ def test_custody_keeps_what_is_declared_live_or_kept_and_nothing_else(site: Site
         system.tracker.look()
         assert system.collect() == 2  # `keep: 3` leaves runs 3, 4 and 5
         assert system.collect() == 0
+
+
+def test_custody_keeps_what_an_open_pull_request_would_deploy_until_it_is_closed(site: Site) -> None:
+    digest = sha256(site.publish(4))
+    with site.system() as system:
+        system.tracker.look()
+        source, _ = system.world.sources["ci"]
+        run = source.run(RunId(4))
+        with system.world.custody.obtain(digest, lambda offset: source.open(run, run.artifacts[0], offset)):
+            pass
+        system.world.store.save_told_plan(12, ToldPlan(12, CommitId("d" * 40), Digest("e" * 64), (digest,)))
+        assert system.collect() == 0
+        assert system.world.custody.holds(digest)
+        system.world.store.save_told_plan(12, None)
+        assert system.collect() == 1
+        assert not system.world.custody.holds(digest)
+
+
+def test_nothing_goes_from_custody_while_nobody_can_tell_what_open_pull_requests_would_deploy(site: Site) -> None:
+    for run in (2, 3, 4, 5):
+        site.publish(run)
+        site.declare("prod", run)
+        site.reconcile()
+    with site.system() as system:
+        system.tracker.look()
+        system.world.store.save_told_plan(12, ToldPlan(12, CommitId("d" * 40), Digest("e" * 64), ()))
+        with closing(sqlite3.connect(site.folder / "state" / "reconciler.db")) as database, database:
+            database.execute("UPDATE told_plans SET document = '{}'")
+        with pytest.raises(Transient) as failed:
+            system.collect()
+        assert failed.value.reason is Reason.STORE_UNAVAILABLE
+        system.world.store.save_told_plan(12, None)
+        assert system.collect() == 2
 
 
 def test_a_repair_records_what_it_found(site: Site) -> None:
