@@ -28,6 +28,10 @@ from reconciler.model import (
 Policy = ApprovalSpec | Literal["none"]
 
 HOW = "have somebody who had no hand in it approve and merge it"
+_PROVE = (
+    "have the authors of these commits proven: by signatures; or, where people have accounts, by addresses and pushes "
+    "of theirs. Then bring the change in anew"
+)
 _REVERT = "revert the commit, or replace what it changed through an approved change"
 
 
@@ -153,7 +157,7 @@ def _weigh(policy: ApprovalSpec, step: Step, request: ChangeRequest, around: Aro
     if request.unproven_authors and not policy.allow_self:
         commits = ", ".join(commit[:12] for commit in request.unproven_authors[:3])
         message = f"nobody proved to have written {commits}, so whoever merged it may have approved their own work"
-        return refused(Reason.SELF_APPROVAL, message, "sign the commits that are merged", about)
+        return refused(Reason.SELF_APPROVAL, message, _PROVE, about)
     return _count(policy, request, about)
 
 

@@ -91,7 +91,9 @@ def _parse(path: Path, hint: str) -> Tree:
         raise _invalid(list(map(str, malformed.problems))) from None
 
 
-_PATHS = frozenset({"state", "root", "allowed_signers", "gpg_keyring", "ca_file", "token_file", "webhook_secret_file"})
+_PATHS = frozenset(
+    {"state", "root", "allowed_signers", "gpg_keyring", "ca_file", "token_file", "key_file", "webhook_secret_file"}
+)
 _PATH_LISTS = frozenset({"roots"})
 
 
