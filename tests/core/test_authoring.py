@@ -99,6 +99,15 @@ def test_hostile_words_of_ci_do_not_end_the_fence_of_a_pull_request() -> None:
     assert [line for line in body.splitlines() if line.startswith("```")] == ["```text", "```"]
 
 
+def test_a_pull_request_says_what_changes_why_what_happens_and_how_to_undo_it() -> None:
+    body = move(*ci_facts(RUN, "as CI states it")).body
+    assert f"| now | 101 | `{pin(101).sha256}` |" in body
+    assert f"| after the merge | 102 | `{pin(102).sha256}` |" in body
+    assert "CI repository: acme/shop" in body
+    assert "these very bytes become live in prod, once every gate passes; nothing is rebuilt" in body
+    assert "**Undo** `reconciler rollback prod --to 101`\n" in body
+
+
 def test_a_long_text_is_cut_and_a_lone_surrogate_spelled_out() -> None:
     assert len(one_line("x" * 10_000)) == 300
     assert len(one_line("\x00" * 10_000)) == 300

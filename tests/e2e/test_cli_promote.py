@@ -403,7 +403,7 @@ def test_where_there_are_pull_requests_one_is_opened_and_the_second_try_mends_th
     assert world.json("promote", "prod", "--run", "102")["url"] == "#1"
     body = forge.proposals[PROMOTED].body
     assert forge.proposals == {PROMOTED: Proposal(PROMOTED, "main", "Promote prod to run 102", body)}
-    assert f"To run 102, sha256 {sha256(world.site.artifact(102))}\n" in body
+    assert f"| after the merge | 102 | `{sha256(world.site.artifact(102))}` |\n" in body
 
 
 def test_keys_that_only_the_operator_has_do_not_stop_a_proposal(world: World) -> None:
