@@ -17,7 +17,7 @@ from random import Random
 
 from watchfiles import watch
 
-from reconciler.core.schedule import FIRST_RETRY, DueQueue, retry_delay
+from reconciler.core.schedule import DueQueue, hold_delay
 from reconciler.errors import ReconcilerError
 from reconciler.model import EnvironmentName
 from reconciler.ports import Clock
@@ -276,11 +276,15 @@ class Daemon:
         """Seconds to the next pass; never past the time at which a gate that holds can open."""
         if not result.failures:
             return self._pace.drift * (0.9 + 0.2 * self._random.random())
-        longest = max(self._pace.poll, self._pace.drift) if result.waits_for_people else self._pace.poll
-        delay = retry_delay(result.failures, longest, self._random.random())
-        if result.not_before is None:
-            return delay
-        return min(delay, max(FIRST_RETRY, (result.not_before - self._clock.now()).total_seconds()))
+        opens_at, pace = result.not_before, self._pace
+        return hold_delay(
+            result.failures,
+            pace.poll,
+            pace.drift,
+            self._random.random(),
+            waits_for_people=result.waits_for_people,
+            opens_in=(opens_at - self._clock.now()).total_seconds() if opens_at else None,
+        )
 
 
 def _taken(asked: threading.Event) -> bool:

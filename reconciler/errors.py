@@ -52,14 +52,14 @@ class Reason(StrEnum):
     INTERNAL_ERROR = "InternalError"
 
 
-WAITS_FOR_PEOPLE = frozenset(
-    {Reason.APPROVAL_MISSING, Reason.APPROVAL_STALE, Reason.SELF_APPROVAL, Reason.APPROVER_NOT_ALLOWED}
-)
-"""Holds that only a person's next deed opens: nothing is gained by asking the forge every few seconds."""
-
-
 BAD_BYTES = frozenset({Reason.DIGEST_MISMATCH, Reason.ARTIFACT_UNSAFE, Reason.ARTIFACT_TOO_LARGE})
 """Bytes that failed once fail always: not tried again until the declaration changes or `retry`."""
+
+WAITS_FOR_PEOPLE = BAD_BYTES | {
+    *(Reason.APPROVAL_MISSING, Reason.APPROVAL_STALE, Reason.SELF_APPROVAL, Reason.APPROVER_NOT_ALLOWED),
+    *(Reason.REVOKED, Reason.SUSPENDED),
+}
+"""Holds that only a person's next deed opens: nothing is gained by asking the forge every few seconds."""
 
 
 class ReconcilerError(Exception):
@@ -83,6 +83,15 @@ class ReconcilerError(Exception):
 
 class Transient(ReconcilerError):
     """The world was out of reach; the same attempt may pass later. Retried with back-off."""
+
+
+class CredentialsNeeded(Transient):
+    """Credentials are missing, or not enough: it passes once somebody gives better ones."""
+
+    @classmethod
+    def of(cls, error: Transient) -> CredentialsNeeded:
+        """The same failure, known to be one of credentials."""
+        return cls(error.reason, error.message, error.hint)
 
 
 class PolicyDenied(ReconcilerError):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from random import Random
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from reconciler.bounds import Bounds
 from reconciler.core.approve import Approval
@@ -151,7 +151,7 @@ class Forge(Protocol):
     """Who approved what."""
 
     def facts(self, commit: CommitId, teams: Set[str] = frozenset()) -> ForgeFacts:
-        """All that is known about how one commit came to the branch.
+        """All that is known about how one commit came to the branch, as of now or of a few seconds ago.
 
         Args:
             commit: On the branch's first-parent history.
@@ -161,6 +161,10 @@ class Forge(Protocol):
         Raises:
             Transient: `ForgeUnavailable`.
         """
+        ...
+
+    def look_again(self) -> None:
+        """Something may have happened: nothing that was found out before counts for what is asked from now on."""
         ...
 
     def propose(self, proposal: Proposal) -> str | None:
@@ -481,6 +485,19 @@ class Store(Protocol):
 
     def audit(self, after: int = 0) -> Iterator[Entry]:
         """The audit chain in order, from the entry behind sequence number `after`."""
+        ...
+
+
+@runtime_checkable
+class Checkable(Protocol):
+    """An adapter that can tell whether it would work, before anything depends on it."""
+
+    def check(self) -> str:
+        """What answers, in a line or more; nothing is changed anywhere.
+
+        Raises:
+            ReconcilerError: What is wrong or missing, all of it, and what to do.
+        """
         ...
 
 

@@ -126,6 +126,8 @@ class Runner:
             seen, open_ones = dict(self._hands), {name for name, found in self._unfinished.items() if found}
         hands = self._world.store.hands()
         asked = {name for name, hand in hands.items() if seen.get(name, OperatorHand()) != hand}
+        if asked and self._world.forge:
+            self._world.forge.look_again()  # `retry` may follow what was just done at the forge
         return frozenset(asked | open_ones)
 
     def unsettled(self) -> frozenset[EnvironmentName]:
@@ -133,6 +135,8 @@ class Runner:
 
         A policy that waits for people's word is judged anew, too.
         """
+        if self._world.forge:
+            self._world.forge.look_again()
         self._fleet.rulebook.look_again()
         with self._lock:
             return frozenset(name for name, failures in self._failures.items() if failures)

@@ -43,7 +43,7 @@ from reconciler.stores.sql import SqlStore
 from reconciler.tracker import Tracker
 
 if TYPE_CHECKING:
-    from reconciler.web import Journal, Listener
+    from reconciler.web import Journal, Listener, Places
 
 SOAK_SECONDS = 60.0
 """Seconds between two times that soaks are told to the store: at most so much of one is lost by a crash."""
@@ -186,9 +186,25 @@ def open_listener(system: System, daemon: Daemon, journal: Journal) -> Listener 
         [source.options for source in settings.source_settings().values()],
         lambda: getattr(system.world.forge, "repository_id", None),
     )
-    places = web.Places(settings.web.listen, settings.web.webhook_secret_env, settings.web.webhook_secret_file)
     limits = web.Limits(settings.bounds.webhook_bytes)
-    return web.open_listener(places, tracked, limits, daemon, journal)
+    return web.open_listener(_places(settings), tracked, limits, daemon, journal)
+
+
+def check_listener(settings: Settings, *, taken: bool) -> str:
+    """What there is to say of a listener that could be opened. `taken`: a daemon runs and has the address.
+
+    Raises:
+        Terminal: `InvalidSettings`, as `open_listener` does.
+    """
+    from reconciler import web
+
+    return web.check(_places(settings), taken=taken)
+
+
+def _places(settings: Settings) -> Places:
+    from reconciler.web import Places
+
+    return Places(settings.web.listen, settings.web.webhook_secret_env, settings.web.webhook_secret_file)
 
 
 def open_store(settings: Settings, clock: Clock | None = None, trace: Trace = silent) -> SqlStore:

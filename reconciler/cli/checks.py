@@ -25,7 +25,7 @@ from reconciler.cli.render import Cell
 from reconciler.core.readable import counted
 from reconciler.errors import PolicyDenied, Reason, ReconcilerError
 from reconciler.model import RunId
-from reconciler.ports import Source
+from reconciler.ports import Checkable, Source
 from reconciler.settings import Settings, find_file, load
 
 GIT_WANTED = (2, 38)
@@ -67,6 +67,7 @@ def everything(config: Path | None) -> list[Check]:
     found += [_state(settings), _store(settings)]
     found.append(_remote(settings))
     found += _parts(settings)
+    found += _web(settings)
     found += [_root(settings, root) for root in _roots(settings)]
     return found
 
@@ -93,7 +94,14 @@ def show(found: list[Check]) -> None:
 def _git() -> Check:
     if shutil.which("git") is None:
         return Check("git", False, "not found on the PATH", "install git")
-    said = subprocess.run(["git", "--version"], capture_output=True, text=True, timeout=_PROGRAM_SECONDS, check=False)
+    said = subprocess.run(
+        ["git", "--version"],
+        env={"PATH": os.environ.get("PATH", os.defpath)},  # no secret is any of its business
+        capture_output=True,
+        text=True,
+        timeout=_PROGRAM_SECONDS,
+        check=False,
+    )
     numbers = re.search(r"(\d+)\.(\d+)", said.stdout)
     if numbers is None:
         return Check("git", False, "does not tell its version", "install git anew")
@@ -155,9 +163,13 @@ def _part(settings: Settings, key: str, make: Callable[[], object]) -> str:
     """
     made = make()
     port, _, name = key.partition(".")
+    if port == "forge" and settings.forge:
+        return f"{settings.forge.type}: {made.check()}" if isinstance(made, Checkable) else settings.forge.type
     if port != "sources":
-        return settings.forge.type if settings.forge and port == "forge" else "takes its options"
+        return "takes its options"
     plugged = settings.source_settings()[name]
+    if isinstance(made, Checkable):
+        return f"{plugged.type}: {made.check()}"
     root = plugged.options.get("root")
     if isinstance(root, str) and not Path(root).exists() and settings.state in Path(root).parents:
         return f"{plugged.type}: {root} is made by the first `reconciler publish`"
@@ -190,6 +202,14 @@ def _remote(settings: Settings) -> Check:
         hint = "push the branch, or correct repository.branch"
         return Check("repository", False, f"it answers, but has no branch {branch!r}", hint)
     return found
+
+
+def _web(settings: Settings) -> Iterator[Check]:
+    """The listener, when there is to be one."""
+    web = settings.web
+    if web.listen or web.webhook_secret_env or web.webhook_secret_file:
+        taken = statefolder.running(settings.state)  # by the very daemon that is to have it
+        yield _asked("web", partial(wiring.check_listener, settings, taken=taken))
 
 
 def _roots(settings: Settings) -> Iterator[Path]:

@@ -9,7 +9,7 @@ import os
 from enum import IntEnum
 from pathlib import Path
 
-from reconciler.errors import PolicyDenied, Reason, ReconcilerError
+from reconciler.errors import CredentialsNeeded, PolicyDenied, Reason, ReconcilerError
 
 
 class ExitCode(IntEnum):
@@ -44,6 +44,8 @@ def code_of(error: ReconcilerError) -> ExitCode:
     """The exit code that a failure of the project's own kind ends a command with."""
     if error.reason in _MISTAKES:
         return ExitCode.USAGE
+    if isinstance(error, CredentialsNeeded):
+        return ExitCode.CREDENTIALS
     if isinstance(error, PolicyDenied) and error.reason is not Reason.RUN_EXISTS:
         return ExitCode.REFUSED
     return ExitCode.FAILED

@@ -11,6 +11,8 @@ the facts, and `asks_for` says for which commits it needs them. Its ordering rul
 3. A field that an unapproved commit changed taints the declaration until it is set back to what was last let
    in, or changed anew by an approved change. So a direct push holds until it is reverted or replaced, and a
    pull request on top of it smuggles nothing in.
+4. A request that came as several commits is judged as one change: from what stood before the first of them to what
+   the last one left. Nobody was shown the states between.
 
 It is the only place that makes an `Approval`, and a target takes nothing else: deploying what nobody
 approved does not type-check.
@@ -24,6 +26,7 @@ from datetime import datetime
 from typing import final
 
 from reconciler.core.declare import Declaration, Reading
+from reconciler.core.letin import Standing, State, differing, in_words, told
 from reconciler.core.policy import HOW, Evidence, Governed, Granted, Policy, Step, Version, ask, refused
 from reconciler.errors import Reason
 from reconciler.model import (
@@ -70,18 +73,6 @@ class Approval:
     _seal: _Seal
 
 
-@dataclass(frozen=True, slots=True)
-class State:
-    """The last state of the file that was let in as a whole: what later changes are measured against."""
-
-    fields: Mapping[str, object]
-    digest: Digest | None
-    policies: tuple[Policy, ...]
-    commit: CommitId | None
-    request: str = ""
-    approvers: tuple[str, ...] = ()
-
-
 class Judge:
     """Takes the changes of one environment file in order; see the module's text for the rules."""
 
@@ -104,11 +95,17 @@ class Judge:
         self._broken: GateResult | None = None
         self._unread: GateResult | None = None
         self._log: list[str] = []
+        self._returns: dict[CommitId, Standing] = {}
 
     @property
     def clean(self) -> State:
         """The last state that was let in as a whole."""
         return self._clean
+
+    @property
+    def before(self) -> Version | None:
+        """The file as the last change left it; what was only in the middle of a request is passed over."""
+        return self._before
 
     @property
     def let_in(self) -> Mapping[str, object]:
@@ -160,8 +157,13 @@ class Judge:
 
     def take(self, step: Step, evidence: Evidence | None) -> None:
         """Judge one change. `evidence` may be None only where `asks_for` said no."""
+        if evidence:
+            if evidence.is_underway(step):
+                return
+            self._undo_return(evidence)
         if self._goes_back(step):
             assert step.after is not None
+            self._returns[step.commit] = self._standing()
             clean = replace(self._clean, commit=step.commit)
             if step.after.document is not None:
                 clean = replace(clean, fields=step.after.document.leaves())
@@ -169,6 +171,21 @@ class Judge:
         else:
             self._move(step, self._judge(step, evidence))
         self._before = step.after
+
+    def _standing(self) -> Standing:
+        return Standing(self._clean, self._before, self._let_in, self._taints, self._broken, self._unread)
+
+    def _undo_return(self, evidence: Evidence) -> None:
+        """Take back that a request went back to what was let in, on its way to what it left.
+
+        Else a push could be let in by a request that takes it out and puts it in again: it shows nothing of it.
+        """
+        brought = (commit for request in evidence.facts.requests for commit in request.landed)
+        stood = next((self._returns[commit] for commit in brought if commit in self._returns), None)
+        if stood:
+            self._clean, self._before = stood.clean, stood.before
+            self._let_in, self._taints = dict(stood.let_in), dict(stood.taints)
+            self._broken, self._unread = stood.broken, stood.unread
 
     def suppose(self, step: Step) -> None:
         """Take a change as if everybody who is asked had let it in: what still waits then, no merge can settle."""
@@ -179,8 +196,8 @@ class Judge:
         """The gate's word on the file at the tip, which must be what the last step left, or the judge began at."""
         if self._taints or self._broken or self._clean.digest != tip.digest or self._clean.commit is None:
             return self._refusal()
-        evidence = tuple(self._log[-_LOGGED:]) or (_standing(self._clean),)
-        return GateResult(Gate.APPROVAL, Verdict.PASSED, evidence=evidence, message=_standing(self._clean))
+        evidence = tuple(self._log[-_LOGGED:]) or (in_words(self._clean),)
+        return GateResult(Gate.APPROVAL, Verdict.PASSED, evidence=evidence, message=in_words(self._clean))
 
     def verdict(self, tip: Reading, now: datetime) -> tuple[GateResult, Approval | None]:
         """The gate's word on the file at the tip, and the approval if it passed; `now` is for the latter's record."""
@@ -206,7 +223,7 @@ class Judge:
         """Whether this step restores the exact content that was last let in, and so needs nobody's word."""
         if step.after is None or step.after.digest != self._clean.digest:
             return False
-        return not (self._binding and _differing(self._let_in, self._clean.fields))
+        return not (self._binding and differing(self._let_in, self._clean.fields))
 
     def _policies(self, step: Step) -> tuple[Policy, ...]:
         """What must be satisfied: the rules in force, the parent's, the floors, and a newcomer's where the place moves.
@@ -246,7 +263,7 @@ class Judge:
         # file back is shown as a whole, also in what it leaves out.
         parent = self._before.document if self._before else None
         blind = self._before is not None and parent is None
-        touched = _differing(fields, parent.leaves() if parent else self._let_in)
+        touched = differing(fields, parent.leaves() if parent else self._let_in)
         hold = self._broken or (word if isinstance(word, GateResult) else None)
         if hold:
             self._taints |= dict.fromkeys(touched, hold)
@@ -256,11 +273,11 @@ class Judge:
             if not blind:
                 self._let_in |= {name: fields.get(name) for name in touched}
         self._taints = {name: word for name, word in self._taints.items() if fields.get(name) != self._let_in.get(name)}
-        told = _told(step, hold or word)
+        log = told(step, hold or word)
         if not self._taints:
-            self._settle(self._state(step, after, word, hold), *told)
+            self._settle(self._state(step, after, word, hold), *log)
         elif not hold:
-            self._log.extend(told)  # it let something in, though another field still waits
+            self._log.extend(log)  # it let something in, though another field still waits
 
     def _bind(self, after: Governed) -> None:
         """A bar that was let in binds at once, also while another field still waits; a lower one only in the end."""
@@ -329,23 +346,3 @@ def standing(accepted: Accepted, declaration: Declaration, now: datetime) -> App
         judged_at=now,
         _seal=_SEAL,
     )
-
-
-def _told(step: Step, word: Granted | GateResult) -> tuple[str, ...]:
-    short = step.commit[:12]
-    if isinstance(word, GateResult):
-        return (f"{short} changed no field",)
-    if not word.request:
-        return (f"{short} needed no approval",)
-    return (f"{short}: {word.request}, approved by {', '.join(word.approvers)}", *word.evidence)
-
-
-def _standing(state: State) -> str:
-    short = (state.commit or "")[:12]
-    if state.approvers:
-        return f"{state.request or short}, approved by {', '.join(state.approvers)}"
-    return f"{state.request or short}, no approval needed"
-
-
-def _differing(one: Mapping[str, object], other: Mapping[str, object]) -> set[str]:
-    return {name for name in {*one, *other} if one.get(name) != other.get(name)}

@@ -91,7 +91,8 @@ class Around:
     landed: Digest | None
     """On the branch, after the last commit that the request brought there and the branch's history went through."""
     bases: frozenset[Digest | None]
-    """Where the request's branch began: at every merge base of its head and what it was brought onto."""
+    """Where the request's branch began: at every merge base of its head and what it was brought onto; absent when the
+    two have no history in common."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,14 @@ class Evidence:
 
     facts: ForgeFacts
     around: Mapping[str, Around]
+
+    def is_underway(self, step: Step) -> bool:
+        """Whether the step left a state in the middle of a request: one that none of its reviewers was shown."""
+        after = step.after.digest if step.after else None
+        return any(
+            step.commit in request.landed and self.around[request.ref].landed != after
+            for request in self.facts.requests
+        )
 
 
 @dataclass(frozen=True, slots=True)

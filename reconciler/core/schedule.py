@@ -22,6 +22,27 @@ def retry_delay(failures: int, longest: float, spread: float) -> float:
     return nominal * (0.5 + 0.5 * spread)
 
 
+def hold_delay(
+    failures: int, poll: float, drift: float, spread: float, *, waits_for_people: bool, opens_in: float | None
+) -> float:
+    """Seconds to the next pass of an environment that something holds; never past the time at which that can end.
+
+    Each pass asks forge and CI. What they can't change, because a person or the time has to, is asked about as seldom
+    as a converged target is looked at.
+
+    Args:
+        failures: Passes in a row that were held.
+        poll: Seconds between two looks at the repository.
+        drift: Seconds between two looks at a converged target.
+        spread: As for `retry_delay`.
+        waits_for_people: Whether only a person's next deed can help.
+        opens_in: Seconds until the gate can open at the earliest, where that is known; negative when it could by now.
+    """
+    seldom = waits_for_people or (opens_in is not None and opens_in > 0)
+    delay = retry_delay(failures, max(poll, drift) if seldom else poll, spread)
+    return delay if opens_in is None else min(delay, max(FIRST_RETRY, opens_in))
+
+
 class DueQueue:
     """What is due when: each key once, at its earliest time. Not thread-safe; times are monotonic seconds."""
 

@@ -17,13 +17,15 @@ from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
 from reconciler.bounds import Bounds
-from reconciler.errors import Transient
+from reconciler.errors import CredentialsNeeded, Transient
 from reconciler.github.credentials import AppKey, Credential, Installation, StoredToken
 from reconciler.github.exchange import HEADERS, REDIRECTS, Exchange, Reply
 from reconciler.github.limits import Limits
 from reconciler.github.options import AppOptions, GitHubOptions
+from reconciler.github.outage import Outage
 from reconciler.github.refusals import NotThere, Refused
 from reconciler.github.storage import Storage
+from reconciler.github.veil import Veil
 from reconciler.net import Reach, Secret, Unavailable, Web, origin, shown
 from reconciler.ports import ArtifactStream, Clock, Parts
 
@@ -51,10 +53,12 @@ def connect(options: GitHubOptions, parts: Parts, unavailable: Unavailable, stor
     Raises:
         ValueError: One of the hosts is none.
     """
+    unavailable = Veil(unavailable)
     reach = Reach(options.url, (), unavailable)
     verify = str(options.ca_file) if options.ca_file else True
     web = Web(reach, None, parts.clock, parts.bounds, verify, options.proxy, unavailable)
-    exchange = Exchange(web, reach, Limits(parts.clock, unavailable), parts.bounds, unavailable)
+    limits, outage = Limits(parts.clock, unavailable), Outage(parts.clock, unavailable)
+    exchange = Exchange(web, reach, limits, outage, parts.bounds, unavailable)
     storage = Storage(options, storage_hosts, parts.clock, parts.bounds, unavailable)
     credential = _credential(options, exchange, parts.clock, unavailable)
     return Api(options, exchange, credential, storage, parts.bounds, unavailable)
@@ -102,6 +106,27 @@ class Api:
             Transient: There is no answer, or no right to one.
         """
         return self._got(path, self._url(path, params)).value
+
+    def may_read(self, path: str) -> bool:
+        """Whether this credential may list what is at a path: GitHub answers 403, or 404, where it may not.
+
+        409 is the answer of a repository in which there is nothing yet.
+
+        Raises:
+            Transient: There is no answer; 401 among them, as that is about the credential and not about its rights.
+        """
+        reply = self._exchange.get(self._url(path, {"per_page": 1}), self._credential)
+        if reply.status not in (200, 403, 404, 409):
+            raise self._no_answer(reply)
+        return reply.status in (200, 409)
+
+    def granted(self) -> dict[str, str] | None:
+        """The rights of an App, as GitHub told them with its token; None for any other credential: nobody tells.
+
+        Raises:
+            Transient: The App gets no token.
+        """
+        return self._credential.granted()
 
     def pages(self, path: str, params: Params = _ALL, items: str | None = None) -> list[Any]:
         """All entries of a list, from all its pages.
@@ -204,7 +229,7 @@ class Api:
         if reply.status in REDIRECTS:
             hint = "the repository may have another name by now: set repository in the settings to it"
         elif reply.status in (401, 403):
-            hint = reply.hint
+            return CredentialsNeeded.of(self._unavailable(said, reply.hint))
         else:
             hint = "nothing to do if it happens once: it is tried again; if it stays, see GitHub's status page"
         return self._unavailable(said, hint)

@@ -45,6 +45,14 @@ class Credential(Protocol):
         """GitHub answered 401 to it; returns whether there may be another one by now."""
         ...
 
+    def granted(self) -> dict[str, str] | None:
+        """Rights by name, with their level; None: GitHub does not tell.
+
+        Raises:
+            Transient: There is no token.
+        """
+        ...
+
 
 class StoredToken:
     """A token from a variable or a file, read anew at each use."""
@@ -60,12 +68,16 @@ class StoredToken:
         """Whether it was rotated while it was in use."""
         return self._secret.token() != token
 
+    def granted(self) -> None:
+        """None: GitHub has no question for it."""
+
 
 class _Issued(GitHubAnswer):
     """Of `POST /app/installations/{installation_id}/access_tokens`."""
 
     token: str = Field(pattern=r"^[\x21-\x7e]{1,4096}$", repr=False)
     expires_at: Instant
+    permissions: dict[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +132,18 @@ class Installation:
 
     def token(self) -> str:
         """The one that is held, or a new one when its end is near. Whoever comes meanwhile waits for it."""
+        return self._current().token
+
+    def granted(self) -> dict[str, str]:
+        """What the installation's token may do."""
+        return self._current().permissions
+
+    def _current(self) -> _Issued:
         with self._lock:
             now = self._clock.now()
             if self._issued is None or self._issued.expires_at - now < _MARGIN:
                 self._issued = read(_Issued, self._ask(self._key.proof(now)), self._unavailable)
-            return self._issued.token
+            return self._issued
 
     def refused(self, token: str) -> bool:
         """It is not used again; the next one is asked for."""

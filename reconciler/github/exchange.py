@@ -6,7 +6,8 @@ is `api`'s part.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -15,10 +16,12 @@ from reconciler.bounds import Bounds
 from reconciler.errors import Transient
 from reconciler.github.credentials import Credential
 from reconciler.github.limits import Limits
+from reconciler.github.outage import Outage
 from reconciler.github.reading import decode, next_page, read_json
 from reconciler.github.recall import Recall, Remembered
 from reconciler.github.refusals import hint_of, told
-from reconciler.net import Answer, Reach, Unavailable, Web, origin, shown
+from reconciler.github.veil import Veil
+from reconciler.net import Answer, Reach, Web, origin, shown
 
 HEADERS: Mapping[str, str] = {
     "Accept": "application/vnd.github+json",
@@ -56,15 +59,19 @@ class Exchange:
         web: Sends.
         reach: Where the API is; nothing else is allowed in it.
         limits: When nothing may be sent.
+        outage: When there is no point in it.
         bounds: Bytes, seconds and redirects.
-        unavailable: How a fault of the world is told.
+        unavailable: How a fault of the world is told, without what it was asked with.
     """
 
-    def __init__(self, web: Web, reach: Reach, limits: Limits, bounds: Bounds, unavailable: Unavailable) -> None:
+    def __init__(
+        self, web: Web, reach: Reach, limits: Limits, outage: Outage, bounds: Bounds, unavailable: Veil
+    ) -> None:
         self.requests = 0
         self._web = web
         self._reach = reach
         self._limits = limits
+        self._outage = outage
         self._bounds = bounds
         self._unavailable = unavailable
         self._recall = Recall()
@@ -109,6 +116,7 @@ class Exchange:
         Raises:
             Transient: GitHub can't be reached or understood, or a rate limit is in force.
         """
+        self._unavailable.hide(token)
         if origin(url) != self._reach.home:
             raise self._unavailable(
                 f"{shown(url)} is not where GitHub's API is: nothing is sent there",
@@ -121,13 +129,23 @@ class Exchange:
         if held:
             headers["If-None-Match"] = held.tag
         self._limits.check()
+        self._outage.check()
         with self._lock:
             self.requests += 1
-        seconds = self._bounds.connect_seconds + self._bounds.read_seconds
-        with self._web.send(method, url, headers, body, seconds) as answer:
+        with self._sent(method, url, headers, body) as answer:
             if answer.status == 304 and held:
                 return self._recalled(answer, held, token)
             return self._received(answer, token, keep=method == "GET")
+
+    @contextmanager
+    def _sent(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Iterator[Answer]:
+        seconds, answered = self._bounds.connect_seconds + self._bounds.read_seconds, False
+        try:
+            with self._web.send(method, url, headers, body, seconds) as answer:
+                answered = answer.status < 500
+                yield answer
+        finally:
+            self._outage.learn(answered=answered)
 
     def forget(self, reply: Reply) -> None:
         """Let the next request for this address not be a conditional one."""
@@ -169,7 +187,7 @@ class Exchange:
 
     def _error(self, answer: Answer, token: str) -> Reply:
         value = self._error_body(answer)
-        message = told(value, token)
+        message, hint = told(value, token), self._unavailable.over(hint_of(answer))
         if self._limits.learn(answer, message):
             self._limits.check()
         if answer.status < 500 and not isinstance(value, dict):
@@ -178,7 +196,7 @@ class Exchange:
                 f"{shown(answer.url)} answers {answer.status}, but not as GitHub does",
                 "check that url is the address of GitHub's API, and that no proxy on the way answers in its place",
             )
-        return Reply(answer.url, answer.status, value, message, hint_of(answer), token=token)
+        return Reply(answer.url, answer.status, value, message, hint, token=token)
 
     def _error_body(self, answer: Answer) -> object:
         if answer.status >= 500:

@@ -14,7 +14,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from reconciler.errors import Transient
+from reconciler.errors import CredentialsNeeded, Transient
 from reconciler.net.reach import Unavailable
 
 _MAX_BYTES = 16 * 1024
@@ -76,19 +76,20 @@ class Secret:
         return os.environ.get(self.env or "", "") if self.file is None else self._read(self.file)
 
     def _unusable(self, found: str, hint: str) -> Transient:
-        return self.unavailable(f"{self.what} can't be used: {self.place} {found}", hint)
+        return CredentialsNeeded.of(self.unavailable(f"{self.what} can't be used: {self.place} {found}", hint))
+
+    def _unreadable(self, why: str) -> Transient:
+        return CredentialsNeeded.of(self.unavailable(f"{self.what} can't be read: {why}", self.hint))
 
     def _read(self, path: Path) -> str:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             with os.fdopen(descriptor, "rb") as file:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise self.unavailable(f"{self.what} can't be read: {path} is not a file", self.hint)
+                    raise self._unreadable(f"{path} is not a file")
                 data = file.read(_MAX_BYTES + 1)
         except OSError as error:
-            raise self.unavailable(
-                f"{self.what} can't be read: {path}: {error.strerror or type(error).__name__}", self.hint
-            ) from None
+            raise self._unreadable(f"{path}: {error.strerror or type(error).__name__}") from None
         if len(data) > _MAX_BYTES:
             raise self._unusable(f"holds more than {_MAX_BYTES} bytes", self.hint)
         return data.decode("ascii", "replace")

@@ -27,6 +27,8 @@ class History:
         changes: First-parent commits that changed it.
         read: One version of it; None when it is absent there.
         floors: What is asked of one change, by what stood before it.
+        begun: The file where the judgement begins, before all changes; None when it is absent there.
+        begun_at: The commit where it begins; None: before the first one.
     """
 
     world: World
@@ -34,15 +36,17 @@ class History:
     changes: tuple[Change, ...]
     read: Read
     floors: Floors
+    begun: Version | None
+    begun_at: CommitId | None
 
-    def steps(self, begun: Version | None) -> Iterator[Step]:
+    def steps(self) -> Iterator[Step]:
         """Every change, and whatever came in between from the side.
 
         A merge whose sides are swapped puts the first-parent history on another line, on which the file may
         stand differently than after the change before. Nobody approved that difference: it is a step of its own,
         of a commit that no request merged.
         """
-        before = begun.digest if begun else None
+        before = self.begun.digest if self.begun else None
         for change in self.changes:
             parent = self.read(change.before)
             if (parent.digest if parent else None) != before and change.parent is not None:
@@ -75,7 +79,8 @@ class History:
 
         A request that was rebased came as several commits, and only what the last of them left was reviewed. So what
         counts as landed is what the judged history says after the last of them that it went through: a tip in their
-        middle, or a merge that goes around the last, is not what anybody saw.
+        middle, or a merge that goes around the last, is not what anybody saw. In the same way, what stood before is
+        where the judgement begins when a merge whose sides are swapped puts a request onto something older.
         """
         repository = self.world.repository
         if request.head_ref:
@@ -87,8 +92,14 @@ class History:
             return Around(head, None, None, frozenset())
         first, last = brought[0], brought[-1]
         parted = repository.merge_bases(first.parent, request.head) if first.parent else ()
-        bases = frozenset(self._digest_at(base) for base in parted)
-        return Around(head, self._digest(first.before), self._digest(last.after), bases)
+        bases = frozenset(self._digest_at(base) for base in parted) or frozenset({None})
+        return Around(head, self._before(first), self._digest(last.after), bases)
+
+    def _before(self, change: Change) -> Digest | None:
+        begun, parent = self.begun_at, change.parent
+        if begun and not (parent and self.world.repository.is_ancestor(begun, parent)):
+            return self.begun.digest if self.begun else None
+        return self._digest(change.before)
 
     def _digest_at(self, commit: CommitId) -> Digest | None:
         return self._digest(self.world.repository.entry(commit, self.path))

@@ -10,7 +10,7 @@ from reconciler.catalog import Declared as DeclaredFile
 from reconciler.core.approve import Approval, Judge
 from reconciler.core.asked import pending
 from reconciler.core.declare import Declaration, PromoteSpec, Reading
-from reconciler.core.policy import Policy, Step
+from reconciler.core.policy import Policy, Step, Version
 from reconciler.model import Accepted, Change, CommitId, GateResult, Verdict
 from reconciler.pipeline.changes import History
 from reconciler.pipeline.home import Home, reading_at, reading_of
@@ -47,7 +47,7 @@ class LettingIn:
         Raises:
             ReconcilerError: `ForgeUnavailable`, or the repository can't be read.
         """
-        judge, history = self._judge(), self._history()
+        judge, history = self._beginning()
         for step in self._steps(judge, history):
             judge.take(step, history.evidence(step, judge.asked_of(step)) if judge.asks_for(step) else None)
         return judge.verdict(tip, now)
@@ -58,7 +58,7 @@ class LettingIn:
         Raises:
             ReconcilerError: As `verdict` does, for what came before the merge.
         """
-        judge, history, asked = self._judge(), self._history(), tuple[Policy, ...]()
+        (judge, history), asked = self._beginning(), tuple[Policy, ...]()
         for step in self._steps(judge, history):
             if step.commit == merge:
                 asked = judge.asked_of(step)
@@ -70,8 +70,10 @@ class LettingIn:
         word = judge.word(reading)
         return replace(word, evidence=(*word.evidence, *waits.evidence)) if word.verdict is Verdict.HELD else waits
 
-    def _judge(self) -> Judge:
-        return Judge(self._file.environment, self._world.newcomer)
+    def _beginning(self) -> tuple[Judge, History]:
+        judge = Judge(self._file.environment, self._world.newcomer)
+        begun = self._begin(judge)
+        return judge, self._history(begun, judge.clean.commit)
 
     def _steps(self, judge: Judge, history: History) -> Iterator[Step]:
         """The changes in order; keeps on the way which promotion rules stood before the artifact was declared.
@@ -79,19 +81,18 @@ class LettingIn:
         As for approvals, that is the rule of the parent and the one that was let in last: a push that drops the rule
         does not count, and a change that brings it back in another form is judged by what it replaces.
         """
-        begun = self._begin(judge)
-        declaration = begun.declaration if begun else None
+        begun = history.begun
+        declaration = _declaration(begun)
         before: tuple[PromoteSpec | None, ...] = (declaration.promote if declaration else None,)
         home = self._home
         if home and home.rebased and home.accepted and (begun.digest if begun else None) != home.accepted.declaration:
             rewrite = Change(home.rebased, None, None, None)
             floors = self._rulebook.floors_at(self._file.environment, rewrite)
             yield Step(home.rebased, begun, from_side=True, floors=floors)  # an operator let it follow, not in
-        for step in history.steps(begun):
+        for step in history.steps():
             let_in = _promote(judge.clean.fields)
             yield step
-            after = step.after.document if step.after else None
-            if isinstance(after, Declaration):
+            if after := _declaration(judge.before):
                 if declaration is None or after.artifact != declaration.artifact:
                     before = (declaration.promote if declaration else None, let_in)
                 declaration = after
@@ -115,7 +116,7 @@ class LettingIn:
             return reading
         return None
 
-    def _history(self) -> History:
+    def _history(self, begun: Reading | None, begun_at: CommitId | None) -> History:
         def floors(change: Change) -> tuple[Policy, ...]:
             return self._rulebook.floors_at(self._file.environment, change)
 
@@ -125,6 +126,8 @@ class LettingIn:
             self._changes,
             lambda entry: reading_of(self._world, self._file, entry),
             floors,
+            begun,
+            begun_at,
         )
 
     def _trusted(self, baseline: CommitId, reading: Reading, declaration: Declaration) -> Accepted:
@@ -138,6 +141,11 @@ class LettingIn:
             approvers=(),
             accepted_at=self._world.clock.now(),
         )
+
+
+def _declaration(version: Version | None) -> Declaration | None:
+    document = version.document if version else None
+    return document if isinstance(document, Declaration) else None
 
 
 def _promote(fields: Mapping[str, object]) -> PromoteSpec | None:

@@ -136,8 +136,8 @@ class Rulebook:
             changes = self._world.repository.changes(POLICY, start.accepted.commit or None, self._tip())
             judge = Judge(_NAME, self._world.newcomer, binding=True)
             judge.begin_at(start.accepted, start.reading)
-            history = History(self._world, POLICY, changes, self._read, lambda _: self._bars())
-            for step in history.steps(start.reading):
+            history = self._history(start, changes)
+            for step in history.steps():
                 if step.commit == merge:
                     asked = judge.asked_of(step)
                     judge.suppose(step)
@@ -208,10 +208,10 @@ class Rulebook:
     def _judge(self, start: _Start, changes: tuple[Change, ...]) -> _Judged:
         judge = Judge(_NAME, self._world.newcomer, binding=True)
         judge.begin_at(start.accepted, start.reading)
-        history = History(self._world, POLICY, changes, self._read, lambda _: self._bars())
+        history = self._history(start, changes)
         entries = dict(_entries(start.reading))
         states = [_State(start.accepted.commit, PolicyDocument.of(entries.values()))]
-        for step in history.steps(start.reading):
+        for step in history.steps():
             if isinstance(step.after, PolicyReading):
                 entries |= _entries(step.after)
             judge.take(step, history.evidence(step, judge.asked_of(step)) if judge.asks_for(step) else None)
@@ -225,6 +225,10 @@ class Rulebook:
             accepted = AcceptedPolicy(clean.commit, clean.digest, clean.request, clean.approvers, now, text)
         word = judge.word(self._catalog.policy)
         return _Judged(accepted, tuple(states), word if word.verdict is not Verdict.PASSED else None)
+
+    def _history(self, start: _Start, changes: tuple[Change, ...]) -> History:
+        begun_at = start.accepted.commit or None
+        return History(self._world, POLICY, changes, self._read, lambda _: self._bars(), start.reading, begun_at)
 
     def _begin(self, tip: CommitId) -> _Start:
         """Begin at what was let in last, also when an operator accepted another history since."""

@@ -101,7 +101,9 @@ class WebSettings(_Section):
         description="host:port to listen on, 127.0.0.1:8080 or [::1]:8080; none: nothing listens",
     )
     webhook_secret_env: str | None = Field(
-        None, description="the variable that holds the secret of GitHub's webhook; none: webhooks are not taken"
+        None,
+        pattern=r"^[A-Z_][A-Z0-9_]*$",  # what does not look like a name may be the secret itself
+        description="the variable that holds the secret of GitHub's webhook; none: webhooks are not taken",
     )
     webhook_secret_file: Path | None = Field(
         None,

@@ -23,7 +23,7 @@ from pydantic import AfterValidator, Field, model_validator
 from reconciler.bounds import Bounds
 from reconciler.core.provenance import artifact_expired
 from reconciler.errors import PolicyDenied, Reason
-from reconciler.github import Api, GitHubOptions, NotThere, connect
+from reconciler.github import Api, GitHubOptions, Need, NotThere, check, connect
 from reconciler.github.answers import GitHubAnswer, Instant, read
 from reconciler.model import Artifact, Digest, Run, RunId
 from reconciler.net import Reach
@@ -33,6 +33,10 @@ from reconciler.sources import layout
 _ENDED = "completed"
 _REF = re.compile(r"@(?![^@]*\.ya?ml$)[^@]+$", re.IGNORECASE)
 """What may follow the path: `build.yml@main`. A file may itself be called `build.yml@other.yml`, and stays so."""
+_NEEDS = (
+    Need("actions", "read", "runs and artifacts", "/actions/artifacts"),
+    Need("contents", "read", "whether a run's commit is on its branch", "/commits"),
+)
 _ON_BRANCH = frozenset({"behind", "identical"})
 
 
@@ -128,6 +132,14 @@ class GitHubActions:
         if said.id != run_id:
             raise layout.unavailable(f"GitHub was asked for run {run_id} and answers with run {said.id}")
         return self._told(said, self._artifacts(run_id, listed), self._on_branch(said))
+
+    def check(self) -> str:
+        """Whether GitHub answers, and lets us read what we need; for `ports.Checkable`.
+
+        Raises:
+            Transient: `SourceUnavailable`: something is wrong or missing.
+        """
+        return check(self._api, _NEEDS, layout.unavailable).message
 
     def open(self, run: Run, artifact: Artifact, offset: int) -> AbstractContextManager[ArtifactStream]:
         """The zip as GitHub stores it, from `offset` when the storage can resume, else from 0.

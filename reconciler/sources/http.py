@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from reconciler import __version__
 from reconciler.bounds import Bounds
-from reconciler.errors import Transient
+from reconciler.errors import CredentialsNeeded, Transient
 from reconciler.model import Artifact, Run, RunId
 from reconciler.net import Answer, Body, Reach, Secret, VariableName, Web, range_end, shown
 from reconciler.ports import ArtifactStream, Parts, Source
@@ -147,7 +147,8 @@ class HttpSource:
         if (wait := answer.retry_after) is not None:
             said += f" and asks to wait for {wait} s"
             hint = "nothing to do: it is tried again later; if it stays, poll less often"
-        raise layout.unavailable(said, hint)
+        failure = layout.unavailable(said, hint)
+        raise CredentialsNeeded.of(failure) if answer.status in (401, 403) else failure
 
     def _address(self, run_id: RunId, name: str) -> str:
         return f"{self._url}/{run_id}/{quote(name, safe='')}"

@@ -9,7 +9,7 @@ from reconciler.web.application import app
 from reconciler.web.events import LOOK, Tracked, Wake
 from reconciler.web.journal import Journal
 from reconciler.web.listener import Listener
-from reconciler.web.opening import Places, open_listener
+from reconciler.web.opening import Places, check, open_listener
 from reconciler.web.shared_secrets import Secrets, Unusable
 from reconciler.web.webhooks import Hooks, Limits
 
@@ -25,5 +25,6 @@ __all__ = [
     "Unusable",
     "Wake",
     "app",
+    "check",
     "open_listener",
 ]

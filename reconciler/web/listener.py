@@ -39,7 +39,7 @@ class Listener:
         Raises:
             Terminal: `InvalidSettings`: the address can't be had.
         """
-        self._socket = _bound(address)
+        self._socket = bound(address)
         host, port = self._socket.getsockname()[:2]
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         config = uvicorn.Config(
@@ -73,7 +73,12 @@ class Listener:
         self._socket.close()
 
 
-def _bound(address: str) -> socket.socket:
+def bound(address: str) -> socket.socket:
+    """The address, ours as long as the socket is open.
+
+    Raises:
+        Terminal: `InvalidSettings`: it can't be had.
+    """
     host, _, port = address.rpartition(":")
     host, number = host.removeprefix("[").removesuffix("]"), int(port)
     if number > 65_535:

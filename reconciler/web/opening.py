@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from reconciler.core.readable import counted
 from reconciler.errors import Reason, Terminal
 from reconciler.web.application import app
 from reconciler.web.events import LOOK, Tracked, Wake
 from reconciler.web.journal import Journal
-from reconciler.web.listener import Listener
+from reconciler.web.listener import Listener, bound
 from reconciler.web.shared_secrets import Secrets, Unusable
 from reconciler.web.webhooks import Hooks, Limits
 
@@ -45,10 +46,8 @@ def open_listener(
     Raises:
         Terminal: `InvalidSettings`.
     """
-    secrets = _secrets(places)
+    secrets = _meant(places)
     if places.listen is None:
-        if secrets is not None:
-            raise _invalid("web: a webhook's secret is named, and nothing listens", "set web.listen, or name no secret")
         return None
 
     def wake(wakes: frozenset[Wake]) -> None:
@@ -56,6 +55,36 @@ def open_listener(
 
     hooks = Hooks(secrets, tracked, limits, wake, journal) if secrets else None
     return Listener(places.listen, app(hooks, lambda: sleeper.ready, journal))
+
+
+def check(places: Places, *, taken: bool) -> str:
+    """What there is to say of a listener that could be opened; the address is free again then.
+
+    Args:
+        places: What the settings say.
+        taken: Somebody who may have the address has it: it is not tried.
+
+    Raises:
+        Terminal: `InvalidSettings`.
+    """
+    secrets = _meant(places)
+    if places.listen is None:
+        return "nothing listens"
+    if not taken:
+        bound(places.listen).close()
+    said = f"{places.listen} {'is left to the daemon that runs' if taken else 'can be had'}"
+    if secrets is None:
+        return f"{said}; no webhooks are taken, as no secret is named"
+    count = len(secrets.current())
+    return f"{said}; webhooks are proven by {counted(count, 'secret')}"
+
+
+def _meant(places: Places) -> Secrets | None:
+    """The secrets; what is named must make sense together."""
+    secrets = _secrets(places)
+    if places.listen is None and secrets is not None:
+        raise _invalid("web: a webhook's secret is named, and nothing listens", "set web.listen, or name no secret")
+    return secrets
 
 
 def _secrets(places: Places) -> Secrets | None:

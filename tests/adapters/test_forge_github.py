@@ -136,7 +136,7 @@ def test_an_approved_change_is_told_with_everybody_in_it(stage: Stage, method: s
 
 
 def test_all_commits_that_a_rebase_brought_have_the_same_request(stage: Stage) -> None:
-    stage.bump("2", "One")
+    stage.bump("2", "One\n")
     stage.bump("3", "Two\n\nWith a body.  ")
     pull = stage.pull(text="4", message="Three")
     stage.repository.push(stage.bob, "main", {"other": "x"}, "Meanwhile")
@@ -390,6 +390,7 @@ def test_a_repository_replaced_while_we_run_is_another_one(stage: Stage) -> None
     forge = stage.forge()
     assert forge.facts(CommitId(merged)).requests
     stage.repository.id = stage.github.hub.new_id()
+    forge.look_again()
     with pytest.raises(Transient, match="it is another one"):
         forge.facts(CommitId(merged))
 
@@ -845,6 +846,7 @@ def test_the_repositorys_number_is_asked_for_once(stage: Stage) -> None:
     forge = stage.forge()
     for expected in (8, 7):
         stage.github.hub.forget()
+        forge.look_again()
         forge.facts(CommitId(merged))
         assert stage.github.hub.requests == expected
 
@@ -871,11 +873,11 @@ def test_nothing_is_asked_about_whoever_can_not_count(stage: Stage) -> None:
     assert asked == ["/collaborators/reader/permission"]
 
 
-def test_when_it_was_retargeted_is_not_asked_for_when_nobody_approved_the_head(stage: Stage) -> None:
+def test_its_events_are_not_asked_for_when_nobody_approved_the_head_and_a_bot_merged(stage: Stage) -> None:
     pull = stage.pull()
     stage.repository.review(pull, stage.bob, "APPROVED")
     stage.bump("3", "Afterwards")
-    merged = stage.repository.merge(pull, stage.bob, "squash")
+    merged = stage.repository.merge(pull, stage.github.hub.bot("queue[bot]"), "squash")
     stage.github.hub.forget()
     assert stage.facts(merged).requests
     assert "/issues/1/events" not in paths(stage)

@@ -11,9 +11,9 @@ import pytest
 
 from reconciler.bounds import Bounds
 from reconciler.clock import SystemClock
-from reconciler.errors import Reason, Transient
+from reconciler.errors import CredentialsNeeded, Reason, Transient
 from reconciler.forges.github import answers
-from reconciler.forges.github.proposals import CredentialsNeeded, Proposals
+from reconciler.forges.github.proposals import Proposals
 from reconciler.github import GitHubOptions, connect
 from reconciler.model import Proposal
 from reconciler.ports import Parts
@@ -80,6 +80,17 @@ def test_one_that_was_closed_is_left_alone(proposals: Proposals, repository: Hub
     assert [pull.state for pull in repository.pulls] == ["closed", "open"]
 
 
+def test_one_that_was_closed_later_is_not_taken_for_the_open_one(
+    proposals: Proposals, repository: HubRepository
+) -> None:
+    first = proposals.propose(PROPOSAL)
+    repository.close(repository.pulls[0])
+    proposals.propose(PROPOSAL)
+    repository.close(repository.pulls[1])
+    repository.pulls[0].state = "open"
+    assert proposals.propose(PROPOSAL) == first
+
+
 def test_the_pull_request_of_a_fork_with_a_branch_of_that_name_is_not_ours(
     proposals: Proposals, repository: HubRepository
 ) -> None:
@@ -129,6 +140,7 @@ def test_a_credential_that_may_not_is_told_what_it_lacks(
         proposals.propose(PROPOSAL)
     assert caught.value.reason is Reason.FORGE_UNAVAILABLE
     assert "pull_requests=write" in caught.value.hint
+    assert [call.method for call in repository.hub.log if "/pulls" in call.path] == ["POST"]
 
 
 def test_a_credential_that_is_none_is_needed_anew(proposals: Proposals, repository: HubRepository) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -12,9 +13,22 @@ from typing import Any
 import pytest
 
 from reconciler.errors import Reason, Transient
-from reconciler.github import Api, Refused
+from reconciler.github import Api, NotThere, Refused
+from reconciler.github.outage import Outage
 from reconciler.github.recall import Recall, Remembered
-from tests.adapters.githubs import TOKEN, VARIABLE, Connect, Later, Serve, always, client, error, in_turn, says
+from tests.adapters.githubs import (
+    TOKEN,
+    VARIABLE,
+    Connect,
+    Later,
+    Serve,
+    always,
+    client,
+    error,
+    in_turn,
+    says,
+    unavailable,
+)
 from tests.adapters.servers import Request, ScriptedServer, answer
 
 
@@ -303,3 +317,76 @@ def test_a_missing_permission_is_no_limit(serve: Serve, make: Connect) -> None:
         with pytest.raises(Refused):
             api.post("/x", {})
     assert len(server.requests) == 2
+
+
+# --- a GitHub that gives no answer --------------------------------------------------------------
+
+DOWN = error("502 Bad Gateway")
+
+
+def calls(api: Api, times: int) -> int:
+    """How many of so many questions got an answer."""
+    answered = 0
+    for _ in range(times):
+        with suppress(Transient):
+            api.get("/x")
+            answered += 1
+    return answered
+
+
+def test_while_nothing_answers_one_request_a_second_finds_out(serve: Serve, make: Connect, clock: Later) -> None:
+    server = serve(always(DOWN))
+    api = make(server.url)
+    assert calls(api, 50) == 0
+    assert len(server.requests) == 5
+    for second in range(1, 4):
+        clock.ahead += timedelta(seconds=1)
+        assert calls(api, 50) == 0
+        assert len(server.requests) == 5 + second
+    with pytest.raises(Transient, match="GitHub gave no answer to the last 8 requests"):
+        api.post("/x", {})
+
+
+def test_whoever_finds_it_back_opens_the_way_for_all(serve: Serve, make: Connect, clock: Later) -> None:
+    api = make(serve(in_turn(*[DOWN] * 6, says({}))).url)
+    assert calls(api, 6) == 0
+    clock.ahead += timedelta(seconds=1)
+    assert calls(api, 1) == 0
+    clock.ahead += timedelta(seconds=1)
+    assert calls(api, 50) == 50
+
+
+def test_a_few_failures_between_answers_are_no_outage(serve: Serve, make: Connect) -> None:
+    api = make(serve(in_turn(*[DOWN] * 4, says({}), *[DOWN] * 4, says({}))).url)
+    assert calls(api, 20) == 12
+
+
+@pytest.mark.parametrize("said", ["404 Not Found", "403 Forbidden", "401 Unauthorized"])
+def test_a_no_is_an_answer(said: str, serve: Serve, make: Connect) -> None:
+    server = serve(always(error(said)))
+    api = make(server.url)
+    for _ in range(10):
+        with suppress(Transient, NotThere):
+            api.get("/x")
+    assert len(server.requests) == 10
+
+
+def test_a_server_that_is_not_there_is_an_outage_too(make: Connect, clock: Later) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    api = make(url)
+    assert calls(api, 50) == 0
+    assert api.requests == 5
+    clock.ahead += timedelta(seconds=1)
+    assert calls(api, 50) == 0
+    assert api.requests == 6
+
+
+def test_while_one_finds_out_nobody_else_is_let_through(clock: Later) -> None:
+    outage = Outage(clock, unavailable)
+    for _ in range(5):
+        outage.learn(answered=False)
+    clock.ahead += timedelta(seconds=1)
+    outage.check()
+    with pytest.raises(Transient, match="the last 5 requests"):
+        outage.check()

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -43,6 +44,7 @@ from reconciler.model import (
 from reconciler.ports import Parts
 from reconciler.rollouts import PATIENCE, REMEMBERED, Rollouts
 from reconciler.stores.sql import SqlStore
+from tests.adapters.githubs import Later
 from tests.factories import NOON
 from tests.github.plugin import GitHub, github, hub_repository, referee  # noqa: F401
 from tests.github.repository import HubRepository
@@ -66,6 +68,7 @@ class Site:
 
     def __init__(self, folder: Path, github: GitHub, repository: HubRepository) -> None:  # noqa: F811
         self.folder = folder
+        self.clock = Later()
         self.github = github
         self.repository = repository
         (folder / "token").write_text(github.token)
@@ -86,7 +89,7 @@ class Site:
         return _store(path)
 
     def api(self) -> Api:
-        parts = Parts(SystemClock(), Random(0), lambda step: None, Bounds(), self.folder)
+        parts = Parts(self.clock, Random(0), lambda step: None, Bounds(), self.folder)
         options = GitHubOptions(repository=self.repository.name, url=self.github.url, token_file=self.folder / "token")
         return connect(options, parts, unavailable)
 
@@ -433,6 +436,7 @@ def test_what_happened_while_github_was_down_is_shown_afterwards_once_and_in_ord
     site.refuse(waiting)
     _fails(site.service)
     site.github.hub.come_up()
+    site.clock.ahead += timedelta(seconds=1)  # so long nobody looks whether it is back
     site.service.tell()
     site.service.tell()
     assert site.told() == [(101, [LIVE, GONE]), (102, [GONE]), (103, [LIVE]), (104, [QUEUED])]

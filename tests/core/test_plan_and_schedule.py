@@ -9,8 +9,8 @@ import pytest
 
 from reconciler.core.approve import Approval
 from reconciler.core.plan import Plan, Proposed, decide, plan_digest
-from reconciler.core.schedule import DueQueue, retry_delay
-from reconciler.errors import Reason
+from reconciler.core.schedule import DueQueue, hold_delay, retry_delay
+from reconciler.errors import WAITS_FOR_PEOPLE, Reason
 from reconciler.model import (
     Accepted,
     Action,
@@ -160,3 +160,27 @@ def test_the_queue_gives_each_key_once_at_its_earliest_time() -> None:
     assert queue.next_at() == 9.0
     assert queue.take(9.0) == "late"
     assert queue.next_at() is None
+
+
+@pytest.mark.parametrize(
+    ("waits_for_people", "opens_in", "delay"),
+    [
+        pytest.param(False, None, 15.0, id="a fault may be over at any time"),
+        pytest.param(True, None, 60.0, id="people are waited for at the pace of drift"),
+        pytest.param(False, 7_200.0, 60.0, id="so is a gate that can't open for hours"),
+        pytest.param(False, 20.0, 20.0, id="but not past the time at which it can"),
+        pytest.param(False, 0.2, 1.0, id="nor in a hot loop right before it"),
+        pytest.param(False, -5.0, 1.0, id="a gate that could be open is looked at soon"),
+    ],
+)
+def test_what_holds_says_when_to_look_again(waits_for_people: bool, opens_in: float | None, delay: float) -> None:
+    assert hold_delay(99, 15.0, 60.0, 1.0, waits_for_people=waits_for_people, opens_in=opens_in) == delay
+
+
+def test_a_slower_poll_is_no_reason_to_look_more_often() -> None:
+    assert hold_delay(99, 300.0, 60.0, 1.0, waits_for_people=True, opens_in=None) == 300.0
+
+
+@pytest.mark.parametrize("reason", [Reason.SUSPENDED, Reason.REVOKED, Reason.SELF_APPROVAL, Reason.DIGEST_MISMATCH])
+def test_what_only_a_person_can_end_waits_for_people(reason: Reason) -> None:
+    assert reason in WAITS_FOR_PEOPLE

@@ -335,7 +335,8 @@ def test_a_history_that_goes_around_the_end_of_a_rebased_request_is_refused(site
     last = site.deploy.merge(pull, site.engineer, "rebase")
     middle = site.deploy.parents(last)[0]
     tree = site.deploy.git("rev-parse", f"{middle}^{{tree}}").strip()
-    around = site.deploy.git("-c", "user.name=E", "-c", "user.email=e@x.test", "commit-tree", tree, "-p", middle, "-p", last, "-m", "Merge").strip()
+    who = ("-c", "user.name=E", "-c", "user.email=e@x.test")
+    around = site.deploy.git(*who, "commit-tree", tree, "-p", middle, "-p", last, "-m", "Merge").strip()
     site.deploy.force_push(site.engineer, "main", CommitId(around))
     refused(site, Reason.APPROVAL_STALE, Reason.APPROVAL_MISSING)
 

@@ -308,3 +308,17 @@ def test_the_first_judgement_of_one_change_costs_a_known_number_of_requests(site
     assert site.reconcile()["prod"].ready
     asked = [f"{call.method} {call.path.partition('?')[0]}" for call in site.hub.log]
     assert len(asked) == FIRST_JUDGEMENT, asked
+
+
+@pytest.mark.parametrize("token", ["", "ghp_that_was_revoked"])
+def test_promote_without_a_good_credential_ends_with_code_4_and_says_so(site: GitHubSite, token: str) -> None:
+    site.build(1)
+    site.build(2)
+    site.declare("prod", 1)
+    argv = [sys.executable, "-m", "reconciler", "-c", str(site.settings_file), "promote", "prod", "--run", "2"]
+    environment = {**os.environ, "NO_COLOR": "1", TOKEN: token}
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, env=environment, cwd=clone(site))
+    assert done.returncode == 4, done
+    assert "Traceback" not in done.stderr
+    assert TOKEN in done.stderr or "put a new one where the settings say" in done.stderr, done.stderr
+    assert len(site.deploy.pulls) == 1, "no request was opened"

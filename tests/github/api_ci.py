@@ -23,6 +23,13 @@ def artifacts(request: Request) -> Page:
     return Page(found[::-1], lambda one: _artifact(request, one), key="artifacts")
 
 
+@route("GET", f"{_ACTIONS}/artifacts")
+def all_artifacts(request: Request) -> Page:
+    """docs: 'List artifacts for a repository'."""
+    found = [one for run in request.repository.runs.values() for one in run.artifacts]
+    return Page(found[::-1], lambda one: _artifact(request, one), key="artifacts")
+
+
 @route("GET", f"{_ACTIONS}/artifacts/{{id}}/{{format}}")
 def download(request: Request) -> Answer:
     """docs: 'Download an artifact': `format` is zip; the link in the answer lives for a minute."""

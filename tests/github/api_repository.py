@@ -154,6 +154,6 @@ def access_token(request: Request) -> Answer:
     except KeyError:
         raise Problem(404, "Not Found") from None
     ends = bodies.moment(datetime.fromtimestamp(until, UTC))
-    rights = {"metadata": "read", "pull_requests": "write", "deployments": "write"}
+    rights = request.hub.app().rights
     body = {"token": token, "expires_at": ends, "permissions": rights, "repository_selection": "selected"}
     return Answer(body, 201)

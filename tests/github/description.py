@@ -50,6 +50,7 @@ OPERATIONS: tuple[tuple[str, str], ...] = (
     ("get", f"{_REPOSITORY}/deployments/{{deployment_id}}"),
     ("get", f"{_REPOSITORY}/deployments/{{deployment_id}}/statuses"),
     ("post", f"{_REPOSITORY}/deployments/{{deployment_id}}/statuses"),
+    ("get", f"{_REPOSITORY}/actions/artifacts"),
     ("get", f"{_REPOSITORY}/actions/runs/{{run_id}}"),
     ("get", f"{_REPOSITORY}/actions/runs/{{run_id}}/artifacts"),
     ("get", f"{_REPOSITORY}/actions/artifacts/{{artifact_id}}/{{archive_format}}"),

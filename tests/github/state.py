@@ -69,6 +69,14 @@ class Team:
         self.members.remove(account)
 
 
+_READ = ("metadata", "contents", "actions", "members")
+_WRITTEN = ("pull_requests", "statuses", "deployments")
+
+
+def _all_rights() -> dict[str, str]:
+    return dict.fromkeys(_READ, "read") | dict.fromkeys(_WRITTEN, "write")
+
+
 @dataclass(frozen=True)
 class App:
     """A GitHub App, installed once; `key` is its private key in PEM."""
@@ -78,6 +86,10 @@ class App:
     key: str
     public_key: str
     account: Account
+    rights: dict[str, str] = field(
+        default_factory=lambda: dict.fromkeys(_READ, "read") | dict.fromkeys(_WRITTEN, "write")
+    )
+    """What its installation was given: permission and level."""
 
 
 @dataclass(eq=False)

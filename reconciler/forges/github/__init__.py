@@ -2,7 +2,8 @@
 
 Facts only; who may approve what, and whether the merge left the content as it was reviewed, is judged elsewhere.
 `facts` puts them together out of GitHub's answers (`answers`), what git says of the branch (`landing`) and who is who
-(`people`). `proposals` opens pull requests; `pull_requests` and `deployments` show plans and rollouts.
+(`people`); `sharing` lets many ask at once. `proposals` opens pull requests; `pull_requests` and `deployments` show
+plans and rollouts.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from reconciler.forges.github.facts import Facts, Rules
 from reconciler.forges.github.people import People
 from reconciler.forges.github.proposals import Proposals
 from reconciler.forges.github.pull_requests import GitHubPullRequests
-from reconciler.github import GitHubOptions, connect
+from reconciler.forges.github.sharing import Shared
+from reconciler.github import Api, GitHubOptions, Need, check, connect
 from reconciler.model import CommitId, ForgeFacts, Proposal
-from reconciler.ports import Deployments, Forge, Parts, PullRequests
+from reconciler.ports import Clock, Deployments, Forge, Parts, PullRequests
 
 
 def _template(value: str) -> str:
@@ -76,22 +78,58 @@ def create(options: Mapping[str, object], parts: Parts) -> Forge:
     host = (urlsplit(settings.url).hostname or "").removeprefix("api.")
     return GitHubForge(
         Facts(api, parts.repository, People(api, host), rules),
+        parts.clock,
+        Rights(api, settings),
         Proposals(api),
         GitHubPullRequests(api, parts.branch, settings.repository_id),
         GitHubDeployments(api, settings.environment_url, settings.log_url),
     )
 
 
+class Rights:
+    """Whether GitHub lets this credential do what the settings want of it."""
+
+    def __init__(self, api: Api, settings: GitHubForgeOptions) -> None:
+        self._api = api
+        self._settings = settings
+
+    def check(self) -> str:
+        """What GitHub answers; see `reconciler.github.check`.
+
+        Raises:
+            Transient: `ForgeUnavailable`: something is wrong or missing.
+        """
+        checked, wanted = check(self._api, self._needs(), unavailable), self._settings.repository_id
+        if wanted not in (None, checked.id):
+            raise unavailable(
+                f"{self._settings.repository} at GitHub has the id {checked.id}, not {wanted}: it is another one",
+                "correct forge.repository_id if the repository was made anew by you",
+            )
+        return checked.message
+
+    def _needs(self) -> list[Need]:
+        plans, rollouts = self._settings.plans, self._settings.rollouts
+        needs = [Need("contents", "read", "who pushed and wrote a change", "/commits")]
+        if plans:
+            needs.append(Need("pull_requests", "write", "who approved it; comments with plans", "/pulls"))
+            needs.append(Need("statuses", "write", "the status reconciler/plan"))
+        else:
+            needs.append(Need("pull_requests", "read", "who approved it", "/pulls"))
+        if rollouts:
+            needs.append(Need("deployments", "write", "rollouts as deployments", "/deployments"))
+        return needs
+
+
 class GitHubForge:
-    """Implements `ports.Forge`. Safe to use from several threads.
+    """Implements `ports.Forge`, and `ports.Checkable`. Safe to use from several threads.
 
     What `facts` costs, for a change that came by one pull request of at most 100 commits and reviews and 100 changes
     of its branch:
 
     - one request each for: the pull requests of the commit, the pull request, its commits, its reviews, what changed
       its branch;
-    - one for the pull request's events, if somebody approved its head: when it was pointed at another base counts only
-      against an approval;
+    - one for the pull request's events, if somebody approved its head or a person merged it: for when it was pointed
+      at another base, and whether GitHub merged it by itself;
     - one for each person whose word may count, for their rights: who approved the head, and who merged. Not for bots,
       nor for whoever withdrew. For authors, too, since a rule may allow them;
     - one for each such person with the right to write, and team of the repository's organisation in `teams`;
@@ -99,14 +137,23 @@ class GitHubForge:
     - one for the repository's number, once a process, unless `repository_id` gives it.
 
     So seven when somebody approved and merged what another person wrote, and one for a commit that nobody asked to let
-    in. Nothing is remembered that may change, so that rights and reviews are those of now; GitHub does not count an
-    answer that it confirms as unchanged against the rate limit ("Best practices for using the REST API").
+    in. However many environments ask about one commit, that is once in `SHARED_SECONDS`, or after `look_again`: rights
+    and reviews are at most so old. GitHub does not count an answer that it confirms as unchanged against the rate limit
+    ("Best practices for using the REST API").
     """
 
     def __init__(
-        self, facts: Facts, proposals: Proposals, pull_requests: PullRequests, deployments: Deployments
+        self,
+        facts: Facts,
+        clock: Clock,
+        rights: Rights,
+        proposals: Proposals,
+        pull_requests: PullRequests,
+        deployments: Deployments,
     ) -> None:
         self._facts = facts
+        self._shared = Shared(facts.of, clock)
+        self._rights = rights
         self._proposals = proposals
         self._pull_requests = pull_requests
         self._deployments = deployments
@@ -129,7 +176,15 @@ class GitHubForge:
         Raises:
             Transient: `ForgeUnavailable`, `RepositoryUnavailable`.
         """
-        return self._facts.of(commit, teams)
+        return self._shared.of(commit, teams)
+
+    def look_again(self) -> None:
+        """Something may have happened: GitHub is asked anew."""
+        self._shared.forget()
+
+    def check(self) -> str:
+        """Whether GitHub answers, and lets us do what we are set up for."""
+        return self._rights.check()
 
     def propose(self, proposal: Proposal) -> str:
         """Open the one pull request of a branch, or bring it up to date; returns its address.

@@ -124,6 +124,7 @@ class Activity(GitHubAnswer):
     """`activity`: one change of one branch, and who made it."""
 
     after: str
+    timestamp: Instant
     actor: Account | None = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -31,6 +32,8 @@ LISTED = 250
 
 _RETARGETED = frozenset({"base_ref_changed", "automatic_base_change_succeeded"})
 """Of "Issue event types": somebody chose another base, or GitHub did when the former one was merged and deleted."""
+_AUTO_MERGE = re.compile(r"auto_(?:merge|squash|rebase)_(?:enabled|disabled)")
+"""Of the same: one for each method of merging."""
 _SAID = {state.name: state for state in Decision}
 """Reviews that decide something; a comment, and a review that is not submitted yet, take nothing back."""
 
@@ -112,15 +115,18 @@ class Facts:
             raise Unusable("was merged, but GitHub does not say as which commit")
         head, merged = CommitId(pull.head.sha), CommitId(pull.merge_commit_sha)
         listed = self._commits(pull)
-        brought = landed(self._repository, commit, merged, head, listed)
+        head_ref = f"refs/pull/{pull.number}/head"
+        brought = landed(self._repository, commit, merged, head, head_ref, listed)
         if not brought:
             raise Unusable(f"was merged as {merged[:12]}, which is not how this commit came to {self._rules.branch}")
         said = self._reviews(pull)
         approved = any(review.decision is Decision.APPROVED and review.head == head for review in said)
-        retargeted = self._retargeted(pull) if approved else None
+        merger = person(pull.merged_by) if pull.merged_by else None
+        events = self._events(pull) if approved or (merger and not merger.bot) else ()
         hands = self._people.hands(pull, listed)
-        unproven = dict.fromkeys([*hands.unlinked, *([] if hands.head_pushed else [head])])
-        reviews, merged_by = self._speakers(head, said, person(pull.merged_by) if pull.merged_by else None, teams)
+        merger = None if _merged_unseen(events, hands.head_pushed) else merger
+        unproven = dict.fromkeys([*hands.unlinked, *([] if hands.head_pushed is not None else [head])])
+        reviews, merged_by = self._speakers(head, said, merger, teams)
         return ChangeRequest(
             ref=f"#{pull.number}",
             title=pull.title.strip()[:200],
@@ -131,8 +137,8 @@ class Facts:
             reviews=reviews,
             merged_by=merged_by,
             landed=brought,
-            retargeted=retargeted,
-            head_ref=f"refs/pull/{pull.number}/head",
+            retargeted=max((one.created_at for one in events if one.event in _RETARGETED), default=None),
+            head_ref=head_ref,
         )
 
     def _check(self, pull: PullSummary) -> None:
@@ -182,9 +188,8 @@ class Facts:
                 latest[who.id] = Review(who, CommitId(one.commit_id or ""), _SAID[one.state], one.submitted_at)
         return tuple(latest.values())
 
-    def _retargeted(self, pull: Pull) -> datetime | None:
-        events = read_all(IssueEvent, self._pages(pull, "/issues/{}/events"))
-        return max((one.created_at for one in events if one.event in _RETARGETED), default=None)
+    def _events(self, pull: Pull) -> tuple[IssueEvent, ...]:
+        return read_all(IssueEvent, self._pages(pull, "/issues/{}/events"))
 
     def _speakers(
         self, head: CommitId, said: Sequence[Review], merged_by: Person | None, teams: Set[str]
@@ -201,6 +206,20 @@ class Facts:
 
     def _pages(self, pull: Pull, path: str) -> Iterable[object]:
         return self._api.pages(self._api.of_repository(path.format(pull.number)))
+
+
+def _merged_unseen(events: Sequence[IssueEvent], head_pushed: datetime | None) -> bool:
+    """Whether GitHub merged it by itself, for somebody who did not see the head.
+
+    As the one who merged it names whoever enabled auto-merge, which stays enabled when a writer pushes more or points
+    the pull request at another branch ("Automatically merging a pull request"). The list is in the order of time.
+    """
+    enabled: datetime | None = None
+    for one in events:
+        if _AUTO_MERGE.fullmatch(one.event):
+            enabled = one.created_at if one.event.endswith("_enabled") else None
+    changed = [one.created_at for one in events if one.event in _RETARGETED]
+    return enabled is not None and (head_pushed is None or enabled <= max([head_pushed, *changed]))
 
 
 def _none(commit: CommitId, note: str) -> ForgeFacts:

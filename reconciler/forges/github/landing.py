@@ -15,7 +15,12 @@ from reconciler.ports import Repository
 
 
 def landed(
-    repository: Repository, commit: CommitId, merged: CommitId, head: CommitId, listed: Sequence[ListedCommit]
+    repository: Repository,
+    commit: CommitId,
+    merged: CommitId,
+    head: CommitId,
+    head_ref: str,
+    listed: Sequence[ListedCommit],
 ) -> tuple[CommitId, ...]:
     """What came to the first-parent history, oldest first, `merged` last; empty when `commit` does not belong to it.
 
@@ -24,6 +29,7 @@ def landed(
         commit: The one that is asked about; on the branch's first-parent history.
         merged: The commit that GitHub names.
         head: The pull request's last commit.
+        head_ref: Where it can be fetched.
         listed: All commits of the pull request, oldest first.
 
     Raises:
@@ -32,12 +38,12 @@ def landed(
     """
     if merged != commit and not repository.is_ancestor(commit, merged):
         return ()
-    chain = _chain(repository, merged, head, listed)
+    chain = _chain(repository, merged, head, head_ref, listed)
     return chain if commit in chain else ()
 
 
 def _chain(
-    repository: Repository, merged: CommitId, head: CommitId, listed: Sequence[ListedCommit]
+    repository: Repository, merged: CommitId, head: CommitId, head_ref: str, listed: Sequence[ListedCommit]
 ) -> tuple[CommitId, ...]:
     own = {one.sha for one in listed}
     if merged in own:
@@ -46,7 +52,12 @@ def _chain(
     if len(last.parents) > 1:
         # A merge of anything but the head that was reviewed is another one's, whatever GitHub makes of it.
         return (merged,) if last.parents[1:] == (head,) else ()
-    return _rebased(repository, last, [one for one in listed if len(one.parents) < 2]) or (merged,)
+    chain = _rebased(repository, last, [one for one in listed if len(one.parents) < 2])
+    if len(chain) > 1:
+        # A rebase always makes new commits ("About merge methods on GitHub"): what the head began at is none of them.
+        repository.retrieve(head, head_ref)
+        chain = () if repository.is_ancestor(chain[0], head) else chain
+    return chain or (merged,)
 
 
 def _moved_forward(repository: Repository, merged: CommitId, own: set[str]) -> tuple[CommitId, ...]:

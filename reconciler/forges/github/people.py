@@ -11,6 +11,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from threading import Lock
 from urllib.parse import quote
@@ -54,8 +55,8 @@ class Hands:
     authors: tuple[Person, ...]
     unlinked: tuple[str, ...]
     """Commits with an author or committer whom GitHub links to no account, oldest first."""
-    head_pushed: bool
-    """Whether it is known who pushed the head."""
+    head_pushed: datetime | None
+    """When the head was pushed last; None when it is not known who did."""
 
 
 class People:
@@ -100,7 +101,9 @@ class People:
         return Hands(
             authors=_merged(people),
             unlinked=tuple(one.sha for one in listed if _is_unlinked(one)),
-            head_pushed=any(push.after == pull.head.sha and push.actor for push in pushes),
+            head_pushed=max(
+                (push.timestamp for push in pushes if push.after == pull.head.sha and push.actor), default=None
+            ),
         )
 
     def speaker(self, one: Person, teams: Iterable[str]) -> Person:
@@ -135,7 +138,10 @@ class People:
             return False
 
     def _pushes(self, pull: Pull, commits: Set[str]) -> list[Activity]:
-        """Changes of the head's branch to one of the pull request's commits ("List repository activities")."""
+        """Changes of the head's branch to one of the pull request's commits ("List repository activities").
+
+        Up to the merge alone: who restores the branch behind it had no part in what was merged.
+        """
         home = pull.head.repo
         if home is None or pull.base.repo is None:  # the fork was removed
             return []
@@ -145,7 +151,8 @@ class People:
             said = self._api.pages(path, {"ref": f"refs/heads/{pull.head.ref}"})
         except NotThere:
             return []
-        return [one for one in read_all(Activity, said) if one.after in commits]
+        made = [one for one in read_all(Activity, said) if one.after in commits]
+        return [one for one in made if pull.merged_at is None or one.timestamp <= pull.merged_at]
 
     def _named(self, addresses: Sequence[str]) -> list[Person]:
         """Co-authors. Whoever GitHub can't name is a person of that address."""

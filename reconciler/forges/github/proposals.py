@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.errors import Reason, Transient
+from reconciler.errors import CredentialsNeeded, Reason, Transient
 from reconciler.forges.github.answers import PullSummary, read, read_all, unavailable
 from reconciler.github import Api, NotThere, Refused
 from reconciler.model import Proposal
@@ -10,10 +10,6 @@ from reconciler.model import Proposal
 _NO_RIGHT = frozenset({401, 403})
 _NOTHING_NEW = "no commits between"
 """What GitHub says in a 422 when the branch has nothing that the base lacks."""
-
-
-class CredentialsNeeded(Transient):
-    """GitHub does not let this credential do it, until somebody brings another or gives it the right."""
 
 
 class Proposals:

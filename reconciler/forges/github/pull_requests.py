@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from reconciler.errors import Reason, Transient
+from reconciler.errors import CredentialsNeeded, Reason, Transient
 from reconciler.forges.github.answers import Account, PullSummary, Somebody, read, read_all, unavailable
-from reconciler.forges.github.proposals import CredentialsNeeded
 from reconciler.github import Api, NotThere, Refused
 from reconciler.github.answers import GitHubAnswer
 from reconciler.model import CommitId, OpenRequest, PlanNotice

@@ -135,6 +135,9 @@ class SignedMerge:
         except PolicyDenied as refused:  # a commit too large to be read: what came with it is never approved
             return _none(commit, refused.message)
 
+    def look_again(self) -> None:
+        """Nothing to do: everything is read at each question."""
+
     def propose(self, proposal: Proposal) -> str | None:  # noqa: ARG002 - what the port passes
         """None: there are no pull requests here. A branch is let in by whoever merges it with their signature."""
         return None
