@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -86,6 +87,8 @@ class Git:
     def __init__(self) -> None:
         self.nodes: dict[CommitId, Node] = {}
         self.tip: CommitId | None = None
+        self.requests: dict[str, CommitId] = {}
+        """Where the references of pull requests point."""
         self.meanings: dict[bytes, File] = {}
         """What the bytes of a file were written to mean; nothing for bytes that are no declaration."""
         self.policies: dict[bytes, Written] = {}
@@ -118,6 +121,12 @@ class Git:
     def descends(self, new: CommitId, old: CommitId) -> bool:
         return old in self.nodes[new].line
 
+    def parted(self, one: CommitId, other: CommitId) -> tuple[CommitId, ...]:
+        """The newest commits that both descend from."""
+        common = self.nodes[one].line & self.nodes[other].line
+        older = {name for known in common for name in self.nodes[known].line if name != known}
+        return tuple(sorted(common - older))
+
     def chain(self, upto: CommitId, after: CommitId | None = None) -> list[Node]:
         """First parents in `after..upto`, oldest first."""
         known = self.nodes[after].line if after else frozenset()
@@ -141,6 +150,10 @@ class FakeRepository:
         self._faults = faults
         self._fetched: set[CommitId] = set()
         self._proposals: dict[tuple[CommitId, CommitId], CommitId] = {}
+
+    def lose_mirror(self) -> None:
+        """Somebody deletes what was fetched."""
+        self._fetched, self._proposals = set(), {}
 
     def head(self) -> CommitId | None:
         self._faults.at("repository:head")
@@ -200,13 +213,27 @@ class FakeRepository:
 
     def merge_bases(self, one: CommitId, other: CommitId) -> tuple[CommitId, ...]:
         self._faults.at("repository:merge_bases")
-        common = self._node(one).line & self._node(other).line
-        older = {name for known in common for name in self._git.nodes[known].line if name != known}
-        return tuple(sorted(common - older))
+        return self._git.parted(self._node(one).id, self._node(other).id)
 
-    def proposal(self, base: CommitId, head: CommitId, clone: Path) -> CommitId:
+    def retrieve(self, commit: CommitId, ref: str) -> None:
+        if commit in self._fetched:
+            return
+        self._faults.at("repository:retrieve")
+        tip = self._git.requests.get(ref)
+        if tip is None or not self._git.descends(tip, commit):
+            raise Transient(Reason.REPOSITORY_UNAVAILABLE, f"{ref} does not hold {commit}", "")
+        self._fetched |= self._git.nodes[commit].line
+
+    def references(self, pattern: str) -> Mapping[str, CommitId]:
+        self._faults.at("repository:references")
+        wanted = re.compile("[^/]*".join(map(re.escape, pattern.split("*"))))
+        return {name: tip for name, tip in self._git.requests.items() if wanted.fullmatch(name)}
+
+    def proposal(self, base: CommitId, head: CommitId, clone: Path | None = None) -> CommitId:
         """Merges file by file; both sides changing one to different contents is a conflict."""
         self._faults.at("repository:proposal")
+        if clone is not None:
+            self._fetched |= self._git.nodes[base].line | self._git.nodes[head].line
         ours, theirs = self._node(base), self._node(head)
         if head in ours.line:
             return base
@@ -229,9 +256,8 @@ class FakeRepository:
         return ()
 
     def _node(self, commit: CommitId) -> Node:
-        """Heads of pull requests are readable too, as forges offer them for fetching."""
-        if commit not in self._git.nodes:
-            raise Transient(Reason.REPOSITORY_UNAVAILABLE, f"{commit} is nowhere", "")
+        if commit not in self._fetched:
+            raise Transient(Reason.REPOSITORY_UNAVAILABLE, f"{commit} is not in the mirror", "")
         return self._git.nodes[commit]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 
 from reconciler.errors import Reason, ReconcilerError
-from reconciler.model import Health, Status
+from reconciler.model import CommitId, Health, Status
 from tests.simulation.faults import PowerCut
 from tests.simulation.foresight import foreseen
 from tests.simulation.git import Bar, File
@@ -20,8 +20,10 @@ from tests.simulation.oracle import Oracle
 from tests.simulation.world import FakeWorld, Process
 
 NAMES = ("dev", "prod", "shop/eu")
-BARS = (Bar(), Bar(2), Bar(only=("ann", "cid")), Bar(allow_self=True), None)
-_TIMED = frozenset({Reason.SOAKING, Reason.FROZEN, Reason.NOT_IN_UPSTREAM, Reason.UPSTREAM_UNHEALTHY})
+BARS = (Bar(), Bar(2), Bar(only=("ann", "cid")), Bar(only=("fay", "bob")), Bar(allow_self=True), None)
+TIMED = frozenset({Reason.SOAKING, Reason.FROZEN, Reason.NOT_IN_UPSTREAM, Reason.UPSTREAM_UNHEALTHY})
+_TOLD = TIMED | {Reason.ARTIFACT_EXPIRED}
+"""Behind a soak that is over, what stands in the way is told with how long that lasted."""
 
 
 class History:
@@ -37,6 +39,8 @@ class History:
         self.told: list[str] = []
         self.runs = 0
         self.clone = Path("/nowhere")
+        self.landing: tuple[CommitId, ...] = ()
+        """A pull request that came to the branch in part: all of its commits, oldest first."""
         self.backup = self.world.store.memory
         self.process: Process | None = None
         self.world.push({"README": b"shop"})
@@ -77,7 +81,7 @@ class History:
 
     def _check_idle(self, process: Process) -> None:
         self.governed = False  # a plan has the soaks told before
-        if any(result.status.reason in _TIMED for result in process.last.values()):
+        if any(result.status.reason in _TOLD for result in process.last.values()):
             return  # whoever waits for a soak has it remembered, and a window may open at any time
         self.world.writes.clear()
         self.tell(History.round)
@@ -137,6 +141,7 @@ class History:
             status = foreseen(self.world, process, name).status
             self._check_flag(status, process)
         self.oracle.check()
+        self.oracle.vouching.passed(status)
         return status
 
     def _check_flag(self, status: Status, process: Process) -> None:
@@ -157,7 +162,10 @@ class History:
 
     def edit(self, name: str) -> File:
         """Another declaration, most often of a new run."""
-        file = self.current(name)
+        return self.altered(name, self.current(name))
+
+    def altered(self, name: str, file: File) -> File:
+        """The same of a declaration that is not at the tip."""
         kind = self.random.randrange(10)
         if kind == 0:
             return replace(file, keep=self.random.choice((3, 4, 5)))
@@ -179,4 +187,6 @@ class History:
             self.world.ci.fork(self.runs)
         elif kind == 2:
             self.world.ci.tamper(self.runs)
+        elif kind < 6:
+            self.world.ci.build(self.runs, says_digest=False)
         return replace(file, run=new.run, sha256=new.sha256)

@@ -24,7 +24,8 @@ CRASHES = (
     *(f"target:{step}:done" for step in ("fence", "place", "accept", "switch")),
     *(f"store:{step}" for step in ("intent", "outcome", "refuse", "tip")),
     *(f"store:{step}:done" for step in ("intent", "outcome", "refuse", "tip")),
-    *("custody:place", "source:chunk", "forge:facts", "repository:fetch"),
+    *("custody:place", "source:chunk", "forge:facts", "repository:fetch", "repository:retrieve"),
+    *("store:run", "store:run:done", "store:told_plan"),
 )
 
 

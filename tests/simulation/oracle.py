@@ -10,19 +10,19 @@ After each step it looks at every place on the disk (S1, S2, S3, S4), at announc
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.core import audit
+from reconciler.core.approve import Approval
 from reconciler.errors import Reason
 from reconciler.model import Accepted, CommitId, EnvironmentName, Outcome, Sync
-from tests.simulation.git import Bar, File, Node
-from tests.simulation.origins import BOT, Merge
+from tests.simulation.git import Bar, File
+from tests.simulation.letting import Letting, LettingIn, Meaning
 from tests.simulation.oversight import Oversight
 from tests.simulation.target import Place
+from tests.simulation.vouching import Vouching
 from tests.simulation.world import FakeWorld, Process
 
-Meaning = Mapping[str, object]
 _BAR = "bar"
 
 
@@ -60,7 +60,14 @@ class Oracle:
     _count: int = 0
 
     def __post_init__(self) -> None:
-        self.oversight = Oversight(self.world, self._let_in, self.base, unsure=self.unsure)
+        self._people = LettingIn(self.world)
+        self.oversight = Oversight(self.world, self._people, self.base, unsure=self.unsure)
+        self.vouching = Vouching(self.world)
+        self.world.timeline.judge = self._switching
+
+    def _switching(self, path: str, approval: Approval) -> None:
+        self.oversight.switching(path, approval)
+        self.vouching.switching(path, approval)
 
     # --- after each step ------------------------------------------------------------------------
 
@@ -83,6 +90,7 @@ class Oracle:
         """The store was lost, or is an older one: nobody knows which tip was followed."""
         self.followed, self.rewritten = self.world.store.memory.tip, False
         self.unsure |= self.base.keys()
+        self.vouching.forgets()
         kept = {rewrite.tip for rewrite in self.world.store.memory.rewrites}
         self.rewrites = [(tip, count) for tip, count in self.rewrites if tip in kept]
 
@@ -107,6 +115,8 @@ class Oracle:
             newest = accepted and (accepted.run_id, accepted.sha256)
             _ensure(seen.pair is None or pair == newest, f"S3: {path} went back to {pair}, accepted is {newest}")
             _ensure(hashlib.sha256(live.put).hexdigest() == live.release.sha256, f"S1: other bytes live at {path}")
+            if accepted and pair == newest:
+                self.vouching.lived(accepted.environment, live.release.run_id, live.release.sha256)
         seen.pair = pair or seen.pair
 
     def _check_accepted(self, new: Accepted, old: Accepted | None) -> None:
@@ -158,7 +168,7 @@ class Oracle:
         base_data = git.nodes[base.commit].files.get(path) if base else None
         if base_data is not None and git.nodes[commit].files.get(path) == base_data:
             return True, True  # the very declaration that was accepted
-        letting = _Letting(self._meaning(base_data) or {_BAR: self.world.newcomer})
+        letting = Letting(self._meaning(base_data) or {_BAR: self.world.newcomer})
         every, start = True, base.commit if base else None
         if base and not git.descends(commit, base.commit):
             start = self._goes_on_at(environment, commit)
@@ -167,14 +177,19 @@ class Oracle:
                 every = False
                 letting.take(self._meaning(base_data), self._meaning(there), fine=False)
         floors = self.oversight.every_floor(commit)
-        for node in git.chain(commit, start):
-            before, after = git.before(node).get(path), node.files.get(path)
-            if before == after:
-                continue
-            bars = [letting.values.get(_BAR), *([m[_BAR]] if (m := self._meaning(before)) else [])]
-            bars += self.oversight.floors(environment, node.parents[0] if node.parents else None)
-            fine = self._let_in(node, path, bars)
-            every = every and fine and self._let_in(node, path, [*bars, *floors])
+        at = git.nodes[start].files.get(path) if start else None
+        for change in self._people.changes(path, commit, start):
+            before, after = change.before, change.after
+            asked = self.oversight.floors(environment, change.parent)
+            if before != at:  # a merge with its sides swapped: nobody's request brought the difference
+                unasked = not any(isinstance(bar, Bar) for bar in (*asked, letting.values.get(_BAR), *self._bar(at)))
+                letting.take(self._meaning(at) if at is not None else {}, self._meaning(before), fine=unasked)
+                every = False
+            at = after
+            bars = [letting.values.get(_BAR), *self._bar(before), *asked]
+            fine = self._people.let_in(change, path, bars, start)
+            every = every and fine and self._people.let_in(change, path, [*bars, *floors], start)
+            every = every and not self._people.began_before(change, start)
             letting.take(self._meaning(before) if before is not None else {}, self._meaning(after), fine=fine)
             if after is None:
                 letting.readable = True
@@ -182,22 +197,13 @@ class Oracle:
         first = base is not None or letting.whole is not None
         return file is not None and first and letting.allows(file), every
 
+    def _bar(self, data: bytes | None) -> list[object]:
+        meaning = self._meaning(data)
+        return [meaning[_BAR]] if meaning else []
+
     def _meaning(self, data: bytes | None) -> Meaning | None:
         file: File | None = self.world.git.meanings.get(data) if data is not None else None
         return file.meaning() if file else None
-
-    def _let_in(self, node: Node, path: str, bars: list[object]) -> bool:
-        """Whether a commit's pull request meets every bar, and was merged as it was reviewed."""
-        asked = [bar for bar in bars if isinstance(bar, Bar)]
-        if not asked:
-            return True
-        merge = self.world.forge.merges.get(node.id)
-        if merge is None or self.world.git.nodes[merge.head].files.get(path) != node.files.get(path):
-            return False
-        began = [self.world.git.nodes[parent].files.get(path) for parent in self.world.git.nodes[merge.head].parents]
-        if any(content != self.world.git.before(node).get(path) for content in began):
-            return False  # the branch began before the file's last change: its authors are not all named
-        return all(_count(merge, bar) >= bar.required for bar in asked)
 
     # --- at the end -----------------------------------------------------------------------------
 
@@ -209,6 +215,8 @@ class Oracle:
             synced = result is not None and result.status.sync is Sync.SYNCED
             wanted = self._wanted(environment)
             _ensure(wanted is None or wanted == synced, f"L1: {environment} should be synced: {wanted}; is {result}")
+            if wanted is False and result and self._waits_for_ci(environment):
+                self.vouching.check_reason(result.status)
             file = self._file(environment)
             if synced and file and (timers or self.world.targets.places[file.path].live):
                 live = self.world.targets.places[file.path].live
@@ -229,7 +237,7 @@ class Oracle:
                 not self.world.git.descends(tip, base.commit)
                 or (place.live is None and self.oversight.revoked(base.run_id, base.sha256, tip))
             )
-            if left_alone or gone or place.accepted != base or not self.world.ci.is_good(there.run):
+            if left_alone or gone or place.accepted != base or not self.vouching.is_at_hand(there.run, there.sha256):
                 continue
             live = place.live
             _ensure(live and not live.drifted, f"L1: drift of {environment} was not mended, live is {live}")
@@ -272,51 +280,25 @@ class Oracle:
             return None
         live = self.world.targets.places.get(file.path, Place()).live
         there = live and not live.drifted and (live.release.run_id, live.release.sha256) == (file.run, file.sha256)
-        if not there and not self.world.ci.is_good(file.run):
-            return False
+        if not there and (known := self.vouching.can_have(environment, file)) is not True:
+            return known
         if not self.must(environment, tip) or self._failed(environment):
             return None
         return True
 
+    def _waits_for_ci(self, environment: EnvironmentName) -> bool:
+        """Whether nothing but CI's memory can hold it."""
+        file, tip = self._file(environment), self.world.git.tip
+        if file is None or tip is None or self.rewritten or self._suspended(environment) or self._failed(environment):
+            return False
+        surely = self.may(environment, tip) and self.must(environment, tip)
+        if not surely or self.oversight.governed(environment, tip) or self.rewrites:
+            return False
+        return self.world.ci.is_good(file.run) and self.vouching.can_have(environment, file) is False
+
     def _failed(self, environment: EnvironmentName) -> bool:
         status = self.world.store.memory.statuses.get(environment)
         return status is not None and status.reason is Reason.DIGEST_MISMATCH
-
-
-class _Letting:
-    """The let-in value of each field, along a line of commits."""
-
-    def __init__(self, values: Meaning) -> None:
-        self.values = dict(values)
-        self.whole: Meaning | None = dict(values) if len(values) > 1 else None
-        """The last declaration that was let in as a whole."""
-        self.readable = True
-        """False after somebody broke the file unapproved: nobody is shown what a later commit changes then."""
-        self._last: Meaning = values
-
-    def take(self, before: Meaning | None, after: Meaning | None, *, fine: bool) -> None:
-        if after is None:
-            self.readable = self.readable and fine
-            return
-        shown = before if before is not None else self._last if self.readable else after
-        if fine:
-            self.values |= {name: value for name, value in after.items() if shown.get(name, self) != value}
-        self.readable = True
-        self._last = after
-        if self.allows(after):
-            self.whole = after
-
-    def allows(self, file: Meaning) -> bool:
-        whole = self.whole or {}
-        return all(value in (self.values.get(name), whole.get(name, self)) for name, value in file.items())
-
-
-def _count(merge: Merge, bar: Bar) -> int:
-    """How many people approved whose word counts."""
-    people = {*merge.approved, *([merge.merged_by] if merge.merged_by else [])} - {BOT} - merge.withdrew
-    if not bar.allow_self:
-        people -= merge.authors
-    return len(people & set(bar.only) if bar.only else people)
 
 
 def _ensure(fine: object, otherwise: str) -> None:

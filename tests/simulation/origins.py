@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Iterator, Set
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from reconciler.core.verify import VerifiedArtifact, verify
 from reconciler.errors import IntegrityError, PolicyDenied, Reason
@@ -22,13 +23,16 @@ from reconciler.model import (
     Run,
     RunId,
 )
-from reconciler.ports import ArtifactStream
+from reconciler.ports import ArtifactStream, Deployments, PullRequests
 from tests.factories import NOON, sha256
 from tests.simulation.faults import Faults
 
 REPOSITORY = "acme/shop"
 BOT = "robot"
 LIMIT = 2**20
+_RETARGETED = NOON + timedelta(minutes=1)
+_EARLIER = {"ann": _RETARGETED, "cid": NOON}
+"""When a word from before a request was pointed at the branch was said, by who said it; of others it is not known."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,18 @@ class Merge:
     withdrew: frozenset[str] = frozenset()
     """Took their yes back."""
     merged_by: str | None = None
+    early: frozenset[str] = frozenset()
+    """Said yes to the head that was merged, before the request was pointed at this branch."""
+    retargeted: bool = False
+    landed: tuple[CommitId, ...] = ()
+    """All commits that it brought, oldest first, `commit` last; empty: just that one."""
+    began: tuple[CommitId, ...] = ()
+    """Where its branch left the tracked one."""
+
+    @property
+    def head_ref(self) -> str:
+        """Where the head stays at the remote after the merge."""
+        return f"refs/pull/{int(self.commit[:12], 16)}/head"
 
 
 class FakeForge:
@@ -53,39 +69,58 @@ class FakeForge:
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
         self.merges: dict[CommitId, Merge] = {}
+        """By each commit that they brought."""
+        self.asked: list[CommitId] = []
+        """About which commits facts were asked for."""
+        self.readers: set[str] = set()
+        """Who may not write to the repository now."""
         self.proposals: dict[str, Proposal] = {}
         """The one open pull request of each branch."""
+        self.pull_requests: PullRequests | None = None
+        self.deployments: Deployments | None = None
 
-    def facts(self, commit: CommitId) -> ForgeFacts:
+    def facts(self, commit: CommitId, teams: Set[str] = frozenset()) -> ForgeFacts:
         self._faults.at("forge:facts")
+        self.asked.append(commit)
         merge = self.merges.get(commit)
-        return ForgeFacts(commit, (_request(merge),) if merge else (), "" if merge else "nobody asked")
+        return ForgeFacts(commit, (self._request(merge),) if merge else (), "" if merge else "nobody asked")
+
+    def look_again(self) -> None:
+        """Nothing is kept."""
 
     def propose(self, proposal: Proposal) -> str | None:
         self._faults.at("forge:propose")
         self.proposals[proposal.branch] = proposal
         return f"#{list(self.proposals).index(proposal.branch) + 1}"
 
+    def _request(self, merge: Merge) -> ChangeRequest:
+        return ChangeRequest(
+            ref=f"#{int(merge.commit[:4], 16)}",
+            title="a change",
+            head=merge.head,
+            merged_as=merge.commit,
+            authors=tuple(map(self._person, sorted(merge.authors))),
+            unproven_authors=(),
+            reviews=tuple(self._reviews(merge)),
+            merged_by=self._person(merge.merged_by) if merge.merged_by else None,
+            landed=merge.landed,
+            retargeted=_RETARGETED if merge.retargeted else None,
+            head_ref=merge.head_ref,
+        )
 
-def _request(merge: Merge) -> ChangeRequest:
-    earlier = CommitId("e" * 40)
-    words = [(name, merge.head, Decision.APPROVED) for name in sorted(merge.approved - merge.withdrew)]
-    words += [(name, earlier, Decision.APPROVED) for name in sorted(merge.stale - merge.withdrew)]
-    words += [(name, merge.head, Decision.CHANGES_REQUESTED) for name in sorted(merge.withdrew)]
-    return ChangeRequest(
-        ref=f"#{int(merge.commit[:4], 16)}",
-        title="a change",
-        head=merge.head,
-        merged_as=merge.commit,
-        authors=tuple(map(_person, sorted(merge.authors))),
-        unproven_authors=(),
-        reviews=tuple(Review(_person(name), head, decision) for name, head, decision in words),
-        merged_by=_person(merge.merged_by) if merge.merged_by else None,
-    )
+    def _reviews(self, merge: Merge) -> Iterator[Review]:
+        earlier, late = CommitId("e" * 40), _RETARGETED + timedelta(seconds=1)
+        for name in sorted(merge.approved - merge.withdrew):
+            yield Review(self._person(name), merge.head, Decision.APPROVED, late)
+        for name in sorted(merge.early - merge.approved - merge.withdrew):
+            yield Review(self._person(name), merge.head, Decision.APPROVED, _EARLIER.get(name))
+        for name in sorted(merge.stale - merge.withdrew):
+            yield Review(self._person(name), earlier, Decision.APPROVED, late)
+        for name in sorted(merge.withdrew):
+            yield Review(self._person(name), merge.head, Decision.CHANGES_REQUESTED, late)
 
-
-def _person(name: str) -> Person:
-    return Person(f"id-{name}", frozenset({name}), bot=name == BOT)
+    def _person(self, name: str) -> Person:
+        return Person(f"id-{name}", frozenset({name}), bot=name == BOT, writer=name not in self.readers)
 
 
 def bytes_of(run: int) -> bytes:
@@ -104,6 +139,8 @@ class FakeSource:
         self._faults = faults
         self.runs: dict[int, Run] = {}
         self.served: dict[int, bytes] = {}
+        self.forgot: dict[int, Reason] = {}
+        """Runs that CI has thrown away, as a whole or their bytes, and what it says of them since."""
 
     def build(self, run: int, *, says_digest: bool = True) -> None:
         """A good run, as CI ends it."""
@@ -143,15 +180,25 @@ class FakeSource:
         fine = known is not None and known.conclusion == "success" and known.head_repository == REPOSITORY
         return fine and self.served[run] == bytes_of(run)
 
+    def forget(self, run: int, how: Reason = Reason.RUN_NOT_FOUND) -> None:
+        """CI throws away a run, its artifact, or (`ArtifactExpired`) only the artifact's bytes."""
+        self.forgot[run] = how
+
     def run(self, run_id: RunId) -> Run:
         self._faults.at("source:run")
-        if run_id not in self.runs:
+        forgot = self.forgot.get(run_id)
+        if run_id not in self.runs or forgot is Reason.RUN_NOT_FOUND:
             raise PolicyDenied(Reason.RUN_NOT_FOUND, f"there is no run {run_id}", "declare one that exists")
-        return self.runs[run_id]
+        run = self.runs[run_id]
+        if forgot is Reason.ARTIFACT_MISSING:
+            return replace(run, artifacts=())
+        return replace(run, artifacts=tuple(replace(one, expired=forgot is not None) for one in run.artifacts))
 
     @contextmanager
     def open(self, run: Run, artifact: Artifact, offset: int) -> Iterator[ArtifactStream]:
         self._faults.at("source:open")
+        if run.run_id in self.forgot:
+            raise PolicyDenied(Reason.ARTIFACT_EXPIRED, f"the bytes of run {run.run_id} are gone", "declare another")
         yield _Stream(self.served[run.run_id][offset:], offset, self._faults)
 
 
@@ -177,11 +224,11 @@ class FakeCustody:
 
     @contextmanager
     def obtain(
-        self, digest: Digest, fetch: Callable[[int], AbstractContextManager[ArtifactStream]]
+        self, digest: Digest, fetch: Callable[[int], AbstractContextManager[ArtifactStream]], *, anew: bool = False
     ) -> Iterator[VerifiedArtifact]:
         self._faults.at("custody:obtain")
         try:
-            artifact = verify(io.BytesIO(self.copies.get(digest, b"")), digest, LIMIT)
+            artifact = verify(io.BytesIO(b"" if anew else self.copies.get(digest, b"")), digest, LIMIT)
         except IntegrityError:
             with fetch(0) as stream:
                 data = b"".join(stream)
@@ -190,6 +237,10 @@ class FakeCustody:
             self.copies[digest] = data
             self._wrote("custody")
         yield artifact
+
+    def holds(self, digest: Digest) -> bool:
+        self._faults.at("custody:holds")
+        return digest in self.copies
 
     def collect(self, keep: Set[Digest]) -> int:
         gone = self.copies.keys() - keep

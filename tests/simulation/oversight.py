@@ -10,19 +10,19 @@ break, where it must come from. What was let onto a target before (its record li
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.core.approve import Approval
 from reconciler.model import Accepted, CommitId, EnvironmentName
-from tests.simulation.git import Bar, File, Node
+from tests.simulation.git import Bar, File
+from tests.simulation.letting import LettingIn
 from tests.simulation.policy import PATH, Policy, covers
 from tests.simulation.timeline import Span
 from tests.simulation.world import FakeWorld
 
 Pair = tuple[int, str]
-LetIn = Callable[[Node, str, list[object]], bool]
 _NONE = Policy()
 _EPSILON = 1e-6
 
@@ -36,29 +36,24 @@ class Oversight:
     """Watches what is made live in one world."""
 
     world: FakeWorld
-    let_in: LetIn
-    """Whether a commit's pull request meets all bars for a file."""
+    people: LettingIn
     base: dict[EnvironmentName, Accepted]
     """The newest declaration of each environment that was put on a target."""
     was_live: dict[EnvironmentName, set[Pair]] = field(default_factory=dict)
     unsure: set[EnvironmentName] = field(default_factory=set)
 
-    def __post_init__(self) -> None:
-        self.world.timeline.judge = self.switching
-
     # --- the policy ---------------------------------------------------------------------------------
 
     def let_in_at(self, commit: CommitId) -> tuple[Policy, ...]:
         """What people let in, along the line of commits up to one."""
-        git, values, whole = self.world.git, dict(_NONE.meaning()), _NONE
-        for node in git.chain(commit):
-            before, after = git.before(node).get(PATH), node.files.get(PATH)
-            old, new = self._policy(before), self._policy(after)
-            if before == after or new is None or old is None:
+        values, whole = dict(_NONE.meaning()), _NONE
+        for change in self.people.changes(PATH, commit):
+            old, new = self._policy(change.before), self._policy(change.after)
+            if new is None or old is None:
                 continue
             bars = [self.world.newcomer, *(floor.bar for floor in self.world.floors)]
             bars += [floor.bar for policy in (_made(values), whole, old) for floor in policy.floors]
-            if self.let_in(node, PATH, list(bars)):
+            if self.people.let_in(change, PATH, list(bars)):
                 shown = old.meaning()
                 values |= {name: value for name, value in new.meaning().items() if shown[name] != value}
             if all(value == values[name] for name, value in new.meaning().items()):

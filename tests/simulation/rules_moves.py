@@ -9,12 +9,12 @@ from tests.simulation import moves
 from tests.simulation.foresight import act, compare, of
 from tests.simulation.git import Bar
 from tests.simulation.history import NAMES, History
+from tests.simulation.landing_moves import PLENTY
 from tests.simulation.moves import SAID
 from tests.simulation.policy import PATH, Floor, Policy, Window
-from tests.simulation.world import GOOD, Said
+from tests.simulation.world import GOOD
 
 AFTER = {"prod": (("dev",), ()), "shop/eu": (("prod",), ("dev",), ("dev", "prod"), ())}
-PLENTY = Said(approved=("ann", "cid", "eve"), merged_by="bob")
 
 
 def rule(h: History) -> str:

@@ -33,14 +33,21 @@ from reconciler.model import (
     OperatorHand,
     Outcome,
     Rewrite,
+    Run,
+    RunId,
     Soak,
     Status,
+    ToldPlan,
     Transition,
 )
 from reconciler.ports import Clock
+from reconciler.stores import rows
+from reconciler.stores import told as told_store
 from tests.simulation.faults import Faults
 
 Record = TypeVar("Record", Attempt, Status)
+Key = TypeVar("Key", int, str)
+Value = TypeVar("Value", ToldPlan, str)
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,9 @@ class Memory:
     policy: AcceptedPolicy | None = None
     rewrites: tuple[Rewrite, ...] = ()
     checkpoints: tuple[Checkpoint, ...] = ()
+    runs: Mapping[tuple[str, RunId], Run] = field(default_factory=dict)
+    told_plans: Mapping[int, ToldPlan] = field(default_factory=dict)
+    told_rollouts: Mapping[str, str] = field(default_factory=dict)
     transitions: tuple[Transition, ...] = ()
     entries: tuple[Entry, ...] = ()
 
@@ -256,6 +266,40 @@ class FakeStore:
             with self._transaction("checkpoint"):
                 self.memory = replace(self.memory, checkpoints=tuple(known[count] for count in sorted(known)))
 
+    # --- what was heard and told ----------------------------------------------------------------
+
+    def run(self, source: str, run_id: RunId) -> Run | None:
+        return self._read("run").runs.get((source, run_id))
+
+    @_one_at_a_time
+    def save_run(self, source: str, run: Run) -> None:
+        run = rows.value_of(Run, rows.document(run), "runs", run.run_id)
+        known = dict(self._read("save_run").runs)
+        if known.pop((source, run.run_id), None) != run:
+            known[source, run.run_id] = run
+            with self._transaction("run"):
+                self.memory = replace(self.memory, runs=dict(list(known.items())[-told_store.RUNS_KEPT :]))
+
+    def told_plans(self) -> Mapping[int, ToldPlan]:
+        return dict(sorted(self._read("told_plans").told_plans.items()))
+
+    @_one_at_a_time
+    def save_told_plan(self, number: int, told: ToldPlan | None) -> None:
+        new = _with(self._read("save_told_plan").told_plans, number, told)
+        if new != self.memory.told_plans:
+            with self._transaction("told_plan"):
+                self.memory = replace(self.memory, told_plans=new)
+
+    def told_rollouts(self) -> Mapping[str, str]:
+        return dict(sorted(self._read("told_rollouts").told_rollouts.items()))
+
+    @_one_at_a_time
+    def save_told_rollout(self, key: str, told: str | None) -> None:
+        new = _with(self._read("save_told_rollout").told_rollouts, clean(key), None if told is None else clean(told))
+        if new != self.memory.told_rollouts:
+            with self._transaction("told_rollout"):
+                self.memory = replace(self.memory, told_rollouts=new)
+
     # --- the operator's hand, and what is shown -------------------------------------------------
 
     def hand(self, environment: EnvironmentName) -> OperatorHand:
@@ -302,6 +346,12 @@ class FakeStore:
             message = f"attempt {ended.id} of {ended.environment} was not begun, or ended otherwise"
             raise Transient(Reason.STORE_UNAVAILABLE, message, "the next pass records what it finds")
         return before
+
+
+def _with(known: Mapping[Key, Value], key: Key, value: Value | None) -> dict[Key, Value]:
+    """With the value under its key, or without the key for None."""
+    others = {name: other for name, other in known.items() if name != key}
+    return others if value is None else {**others, key: value}
 
 
 def _readable(value: Record) -> Record:

@@ -15,7 +15,7 @@ from reconciler.model import EnvironmentName, OperatorHand
 from reconciler.ports import Clock
 from reconciler.runner import Result
 from tests.simulation.faults import ManualClock
-from tests.simulation.world import FakeWorld, Process
+from tests.simulation.world import GOOD, NOBODY, FakeWorld, Process
 
 SECONDS = 5.0
 """How long a test waits for what must happen; it happens within a few hundredths."""
@@ -37,9 +37,10 @@ def running(
     chores: Iterable[Chore] = (),
     farewells: Iterable[Callable[[], object]] = (),
     trouble: Callable[[Exception | None], None] = lambda problem: None,
+    poll: float = 0.01,
 ) -> Iterator[Daemon]:
     process = process or world.boot()
-    pace = Pace(poll=0.01, drift=1000.0, stop=SECONDS, workers=2)
+    pace = Pace(poll=poll, drift=1000.0, stop=SECONDS, workers=2)
     parts = (process.tracker, process.runner, pace, clock or Ticking(), Random(1))
     daemon = Daemon(*parts, watched=lambda: (), chores=chores, farewells=farewells, trouble=trouble)
     thread = threading.Thread(target=daemon.run)
@@ -150,3 +151,141 @@ def test_every_farewell_is_said_after_the_last_pass_also_behind_one_that_fails()
         assert comes(lambda: world.runs_live("prod") == 1)
         assert not said
     assert said == ["bye"]
+
+
+# --- woken: the clock stands, so that nothing comes due by itself ---------------------------------
+
+NEVER = 1e6
+
+
+@contextmanager
+def asleep(world: FakeWorld, process: Process | None = None, chores: Iterable[Chore] = ()) -> Iterator[Daemon]:
+    """A daemon that looked once, and would look again in days."""
+    with running(world, process, ManualClock(), chores, poll=NEVER) as daemon:
+        assert comes(lambda: daemon.ready)
+        yield daemon
+
+
+def held_for_want_of_an_approval(world: FakeWorld) -> Callable[[], None]:
+    """A merge that nobody approved; returns how the approval comes, without a move of the branch."""
+    commit = world.merge({"prod.yaml": world.file("prod", 1)}, NOBODY)
+    head = world.forge.merges[commit].head
+    return lambda: world.note(commit, head, GOOD)
+
+
+def is_held(world: FakeWorld) -> bool:
+    status = world.store.memory.statuses.get(EnvironmentName("prod"))
+    return status is not None and not status.ready
+
+
+def test_a_wake_finds_what_was_merged() -> None:
+    world = two_environments()
+    with asleep(world) as daemon:
+        assert comes(lambda: world.runs_live("prod") == 1)
+        world.merge({"prod.yaml": world.file("prod", 3)})
+        daemon.wake()
+        assert comes(lambda: world.runs_live("prod") == 3)
+
+
+@pytest.mark.parametrize("away", ["", "repository:head", "store:read:hands"])
+def test_a_wake_lets_on_what_was_held_although_the_branch_did_not_move(away: str) -> None:
+    world = FakeWorld()
+    approve = held_for_want_of_an_approval(world)
+    with asleep(world) as daemon:
+        assert comes(lambda: is_held(world))
+        world.faults.down = {away} if away else set()
+        approve()
+        daemon.wake()
+        assert comes(lambda: world.runs_live("prod") == 1)
+
+
+def test_a_wake_in_the_middle_of_a_pass_gives_it_another_one() -> None:
+    world = FakeWorld()
+    approve = held_for_want_of_an_approval(world)
+    process = world.boot()
+    looks = counted(process)
+    daemons: list[Daemon] = []
+
+    def meanwhile() -> None:  # the forge was asked by now
+        approve()
+        daemons[0].wake()
+        assert comes(lambda: looks() == 2)
+
+    world.faults.meanwhile["store:refuse"] = meanwhile
+    with running(world, process, ManualClock(), poll=NEVER) as daemon:
+        daemons.append(daemon)
+        assert comes(lambda: world.runs_live("prod") == 1)
+
+
+def test_a_wake_for_requests_alone_gives_nothing_a_pass() -> None:
+    world = FakeWorld()
+    held_for_want_of_an_approval(world)
+    process, passes, done = world.boot(), list[str](), list[int]()
+    run = process.runner.run
+
+    def counting(environment: EnvironmentName) -> Result:
+        passes.append(environment)
+        return run(environment)
+
+    process.runner.run = counting  # type: ignore[method-assign]
+    with asleep(world, process, [Chore(NEVER, lambda: done.append(1), eager=True)]) as daemon:
+        assert comes(lambda: is_held(world))
+        for number in (1, 2, 3):
+            daemon.wake(passes=False, chores=True)
+            assert comes(lambda number=number: len(done) == number)  # type: ignore[misc]
+    assert passes == ["prod"]
+
+
+def test_a_wake_is_one_look_and_no_loop() -> None:
+    world = FakeWorld()
+    held_for_want_of_an_approval(world)
+    process, done = world.boot(), list[int]()
+    looks = counted(process)
+    with asleep(world, process, [Chore(NEVER, lambda: done.append(1), eager=True)]) as daemon:
+        assert comes(lambda: is_held(world))
+        daemon.wake(chores=True)
+        assert comes(lambda: done == [1])
+        threading.Event().wait(0.1)
+        assert looks() == 2
+
+
+def test_only_eager_chores_are_done_before_their_time_and_only_when_they_are_asked_for() -> None:
+    world = two_environments()
+    process, done = world.boot(), list[str]()
+    looks = counted(process)
+    chores = [Chore(NEVER, lambda: done.append("patient")), Chore(NEVER, lambda: done.append("eager"), eager=True)]
+    with asleep(world, process, chores) as daemon:
+        daemon.wake()
+        assert comes(lambda: looks() == 2)
+        daemon.wake(chores=True)
+        assert comes(lambda: done == ["eager"])
+        daemon.wake()
+        assert comes(lambda: looks() == 4)
+    assert done == ["eager"]
+
+
+def test_it_is_ready_when_the_repository_was_looked_at_once() -> None:
+    world = two_environments()
+    world.faults.down = {"repository:head"}
+    troubles: list[object] = []
+    with running(world, clock=ManualClock(), poll=NEVER, trouble=troubles.append) as daemon:
+        assert comes(lambda: bool(troubles))
+        assert not daemon.ready
+        world.faults.down = set()
+        daemon.wake()
+        assert comes(lambda: daemon.ready)
+
+
+def counted(process: Process) -> Callable[[], int]:
+    """How often a process has looked at the branch."""
+    looks: list[int] = []
+    look = process.tracker.look
+
+    def counting() -> frozenset[EnvironmentName]:
+        try:
+            return look()
+        finally:
+            looks.append(1)
+
+    process.tracker.look = counting  # type: ignore[method-assign]
+    return lambda: len(looks)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.simulation.custody_moves import FORGETTING, WAITING
 from tests.simulation.history import History
+from tests.simulation.landing_moves import LANDINGS
 from tests.simulation.moves import EVERYTHING
 from tests.simulation.rules_moves import GOVERNANCE, begin
 
@@ -14,6 +16,8 @@ BLOCK = 20
 STEPS = 40
 GAP = 40.0
 GOVERNED_STEPS = 25
+ANYTHING = EVERYTHING + LANDINGS + FORGETTING
+GOVERNED = GOVERNANCE + LANDINGS[::2] + WAITING
 
 
 def play(seed: int, *, governed: bool = False) -> None:
@@ -23,7 +27,7 @@ def play(seed: int, *, governed: bool = False) -> None:
             history.world.gap = GAP
             history.tell(History.round)
             history.tell(begin)
-        history.play(GOVERNED_STEPS if governed else STEPS, GOVERNANCE if governed else EVERYTHING)
+        history.play(GOVERNED_STEPS if governed else STEPS, GOVERNED if governed else ANYTHING)
         history.end()
     except Exception as problem:
         story = "\n".join(f"{number:3} {told}" for number, told in enumerate(history.told))

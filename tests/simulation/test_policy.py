@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from pathlib import Path
 
 import pytest
@@ -261,11 +262,11 @@ def test_a_revocation_that_was_let_in_and_taken_back_by_a_push_while_the_forge_i
     about = (world.git.tip, *world.git.nodes[world.git.tip].parents)
     facts = world.forge.facts
 
-    def down(commit: CommitId) -> ForgeFacts:
+    def down(commit: CommitId, teams: Set[str] = frozenset()) -> ForgeFacts:
         """It knows of the declaration, and answers nothing about the policy."""
         if commit in about:
             raise Transient(Reason.FORGE_UNAVAILABLE, "it does not answer")
-        return facts(commit)
+        return facts(commit, teams)
 
     world.forge.facts = down  # type: ignore[method-assign]
     process.run("prod")

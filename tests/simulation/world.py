@@ -1,34 +1,29 @@
-"""The fake world: a repository, a forge, a CI, targets and a store in memory, and the process that lives in it.
-
-What people do is a method of `FakeWorld`; what the daemon would do is a method of `Process`, which is made anew after
-each crash from what is durable. Everything the product itself decides is decided by the product: tracker, catalog,
-runner, pass and judges are the real ones.
-"""
+"""The fake world: a repository, a forge, a CI, targets and a store in memory. What people do is a method of it."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reconciler.bounds import Bounds
-from reconciler.catalog import Catalog
 from reconciler.core.declare import ApprovalSpec
 from reconciler.core.provenance import Provenance
 from reconciler.core.rules import FloorSpec
-from reconciler.errors import Reason, ReconcilerError
-from reconciler.model import Accepted, CommitId, EnvironmentName, OperatorHand, Status, Sync
-from reconciler.pipeline import Fleet, Planned, Planner, Rulebook, Soaks, World
-from reconciler.runner import Result, Runner
-from reconciler.tracker import Tracker, accepted_rewrite
+from reconciler.model import Accepted, CommitId, EnvironmentName, OperatorHand
+from reconciler.pipeline import World
+from reconciler.tracker import accepted_rewrite
 from tests.simulation.faults import Faults, ManualClock
 from tests.simulation.git import Bar, FakeRepository, File, Git, Written
 from tests.simulation.origins import REPOSITORY, FakeCustody, FakeForge, FakeSource, Merge, digest_of
 from tests.simulation.policy import Floor
+from tests.simulation.process import Process
+from tests.simulation.requests import FakePullRequests
 from tests.simulation.store import FakeStore, Memory
 from tests.simulation.target import FakeTargets, Place
 from tests.simulation.timeline import Timeline
+
+__all__ = ["GOOD", "NOBODY", "Edits", "FakeWorld", "Process", "Said"]
 
 Edits = Mapping[str, Written | bytes | None]
 
@@ -42,6 +37,9 @@ class Said:
     stale: Iterable[str] = ()
     withdrew: Iterable[str] = ()
     merged_by: str | None = "bob"
+    early: Iterable[str] = ()
+    """Approved, before the request was pointed at this branch."""
+    retargeted: bool = False
 
 
 GOOD = Said()
@@ -65,6 +63,7 @@ class FakeWorld:
         self.timeline = Timeline(self.clock)
         self.targets = FakeTargets(self.faults, self.clock, self._effect, self._wrote, self.timeline)
         self.repository = FakeRepository(self.git, self.faults)
+        self.open_requests = FakePullRequests(self.faults)
         self.timeline.settings = self._settings
         self.tip_in_sight: CommitId | None = None
         """The tip that the process whose pass is under way has read."""
@@ -110,14 +109,58 @@ class FakeWorld:
         self.note(self.git.tip, head, said)
         return self.git.tip
 
+    def rebase(
+        self, edits: Sequence[Edits], said: Said = GOOD, *, forked_at: CommitId | None = None, own: bool = False
+    ) -> tuple[CommitId, ...]:
+        """A pull request of several commits that lands as several.
+
+        Args:
+            edits: Of each commit.
+            said: Who had which hand in it.
+            forked_at: Where its branch left the tracked one: at the tip, by default.
+            own: The branch moves forward to the request's own commits, which then begin at the tip; else to copies.
+
+        Returns:
+            What it brought to the branch, oldest first.
+        """
+        tip = self._tip()
+        base = forked_at or tip
+        heads, landed = [base], [base if own else tip]
+        for edit in edits:
+            heads.append(self.git.write(heads[-1:], self.git.edited(heads[-1], edit)))
+            landed.append(heads[-1] if own else self.git.write(landed[-1:], self.git.edited(landed[-1], edit)))
+        self.git.tip = landed[-1]
+        self.note(landed[-1], heads[-1], said, tuple(landed[1:]), (base,))
+        return tuple(landed[1:])
+
     def _tip(self) -> CommitId:
         """The branch's tip; an empty branch gets its first commit."""
         return self.git.tip or self.push({"README": b"shop"})
 
-    def note(self, commit: CommitId, head: CommitId, said: Said) -> None:
-        """Let the forge know of a merged pull request."""
-        people = (frozenset(said.authors), frozenset(said.approved), frozenset(said.stale), frozenset(said.withdrew))
-        self.forge.merges[commit] = Merge(commit, head, *people, said.merged_by)
+    def note(
+        self,
+        commit: CommitId,
+        head: CommitId,
+        said: Said,
+        landed: tuple[CommitId, ...] = (),
+        began: tuple[CommitId, ...] = (),
+    ) -> None:
+        """Let the forge know of a merged pull request, or of what people say of it by now."""
+        merge = Merge(
+            commit,
+            head,
+            authors=frozenset(said.authors),
+            approved=frozenset(said.approved),
+            stale=frozenset(said.stale),
+            withdrew=frozenset(said.withdrew),
+            merged_by=said.merged_by,
+            early=frozenset(said.early),
+            retargeted=said.retargeted,
+            landed=landed,
+            began=began or self.git.nodes[head].parents,
+        )
+        self.forge.merges |= dict.fromkeys(landed or (commit,), merge)
+        self.git.requests[merge.head_ref] = head
 
     def hand(self, name: str, what: str, **asked: object) -> None:
         """An operator's `suspend`, `resume` or `retry`."""
@@ -226,91 +269,3 @@ def _floor(floor: Floor) -> FloorSpec:
     only = {"from": list(floor.bar.only)} if floor.bar.only else {}
     said = {"required": floor.bar.required, "allow_self": floor.bar.allow_self, "environments": list(floor.names)}
     return FloorSpec.model_validate({**said, **only})
-
-
-class Process:
-    """What the daemon does, one thing at a time: a look at the branch, and passes of what is due."""
-
-    def __init__(self, world: FakeWorld, holder: str) -> None:
-        self._world = world
-        self._holder = holder
-        self.parts = parts = world.parts()
-        self.catalog = Catalog(parts.repository, parts.bounds)
-        self.tracker = Tracker(parts.repository, self.catalog, parts.store)
-        self.runner = Runner(parts, self.catalog, holder, self._report)
-        self.due: set[EnvironmentName] = set()
-        self.last: dict[EnvironmentName, Result] = {}
-
-    def _report(self, status: Status, previous: Status | None, problem: Exception | None) -> None:
-        if problem is not None:
-            raise AssertionError(f"the pass of {status.environment} broke") from problem
-
-    def look(self) -> bool:
-        """Look at the branch, as the daemon's poll does; False when it was out of reach."""
-        self._world.clock.seconds += 1
-        self._world.faults.struck.clear()
-        try:
-            asked_for = self.runner.asked_for()
-            self.due |= self.tracker.look()
-            if self.tracker.has_declarations:
-                self.due |= asked_for
-        except ReconcilerError:
-            return False
-        return True
-
-    def run(self, name: str) -> Status:
-        """One pass."""
-        environment = EnvironmentName(name)
-        self._world.clock.seconds += 1
-        self._world.faults.struck.clear()
-        self._world.faults.current, self._world.timeline.who = environment, self._holder
-        self._world.tip_in_sight = self.catalog.tip
-        try:
-            result = self.runner.run(environment)
-        finally:
-            self._world.faults.current, self._world.timeline.who = None, ""
-        self.last[environment] = result
-        self.due.discard(environment)
-        if result.failures:
-            self.due.add(environment)
-        return result.status
-
-    def stop(self) -> None:
-        """End as the daemon does when it is told to."""
-        with suppress(ReconcilerError):
-            self.runner.remember_soaks()
-
-    def chore(self) -> None:
-        """What the daemon does once a minute."""
-        with suppress(ReconcilerError):
-            self.runner.remember_soaks()
-
-    def plan(self, name: str, merge: CommitId | None = None, onto: CommitId | None = None) -> Planned:
-        """What `reconciler plan` would say now; of the tip that was seen, or of a commit that is only proposed."""
-        parts, catalog, environment = self.parts, self.catalog, EnvironmentName(name)
-        if merge is not None:
-            assert onto
-            catalog = Catalog(parts.repository, parts.bounds)
-            catalog.refresh(onto)
-            catalog.refresh(merge)
-        soaks = Soaks(parts.store, parts.clock, parts.gap, token=0)
-        fleet = Fleet(catalog, Rulebook(parts, catalog, remember=False), soaks)
-        hand = parts.store.hand(environment)
-        writes = self._world.writes.copy()
-        planned = Planner(parts, fleet, catalog.get(environment), hand, merge).plan()
-        assert self._world.writes == writes, f"a plan wrote: {self._world.writes - writes}"
-        return planned
-
-    def verdict(self, name: str = "prod") -> tuple[Sync, Reason | None]:
-        """A round, and how one environment stands then; it gets a pass in any case."""
-        status = self.round().get(name) or self.run(name)
-        return status.sync, status.reason
-
-    def everything(self) -> list[EnvironmentName]:
-        """Every environment that the daemon's timers would come to."""
-        return sorted({*self.catalog.environments, *self.last}) if self.catalog.tip else []
-
-    def round(self) -> dict[str, Status]:
-        """A look, and a pass of each environment that is due after it."""
-        self.look()
-        return {name: self.run(name) for name in sorted(self.due)}
