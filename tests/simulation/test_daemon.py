@@ -208,6 +208,7 @@ def test_a_wake_in_the_middle_of_a_pass_gives_it_another_one() -> None:
 
     def meanwhile() -> None:  # the forge was asked by now
         approve()
+        assert comes(lambda: bool(daemons))
         daemons[0].wake()
         assert comes(lambda: looks() == 2)
 
