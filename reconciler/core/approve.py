@@ -68,7 +68,7 @@ class Approval:
     request: str
     """How it came to the branch, for people: `#12`, `merge 1a2b3c4d5e6f`; empty without a gate."""
     approvers: tuple[str, ...]
-    """Immutable ids."""
+    """Immutable ids, each behind a name where it is none itself: `carol(583231)`."""
     judged_at: datetime
     _seal: _Seal
 

@@ -180,7 +180,7 @@ def _count(policy: ApprovalSpec, request: ChangeRequest, about: tuple[str, ...])
     others = [p for p in humans if policy.allow_self or not _same_person(p, request.authors)]
     allowed = [p for p in others if p.writer and (policy.from_ is None or _named(p, policy.from_))]
     if len(allowed) >= policy.required:
-        return Granted(request.ref, tuple(sorted(p.id for p in allowed)), about[1:])
+        return Granted(request.ref, tuple(p.named_id for p in sorted(allowed, key=lambda p: p.id)), about[1:])
     missing = f"{request.ref} has {len(allowed)} of {policy.required} approvals that count"
     if len(others) > len(allowed):
         names = ", ".join(p.name for p in others if p not in allowed)
@@ -240,7 +240,7 @@ def _moment(at: datetime) -> str:
 
 def _shown(person: Person) -> str:
     """A name and, where it says more, the id that it had."""
-    told = person.name if person.name == person.id else f"{person.name} ({person.id})"
+    told = person.named_id
     teams_of = sorted(name for name in person.names if name.startswith("@"))
     told += f" of {', '.join(teams_of)}" if teams_of else ""
     return told + (", a bot," if person.bot else "") + ("" if person.writer else ", who may not write,")

@@ -64,6 +64,11 @@ class Person:
         """One name to show."""
         return min((n for n in self.names if not n.startswith("@")), default=self.id)
 
+    @property
+    def named_id(self) -> str:
+        """For the record: the id, behind a name where it is none itself. `carol(583231)`, without a blank."""
+        return self.id if self.id in self.names or not self.names else f"{self.name}({self.id})"
+
 
 class Decision(StrEnum):
     """A reviewer's latest word."""

@@ -340,7 +340,11 @@ def test_the_approval_is_bound_to_the_content_and_names_its_people() -> None:
     assert approval is not None
     assert approval.declaration == file(2).digest
     assert (approval.run_id, approval.sha256) == (RunId(2), Digest("2" + "0" * 63))
-    assert (approval.commit, approval.request, approval.approvers) == ("0" * 39 + "1", "#1", ("boss", "rev"))
+    assert (approval.commit, approval.request, approval.approvers) == (
+        "0" * 39 + "1",
+        "#1",
+        ("boss@example.com(boss)", "rev@example.com(rev)"),
+    )
 
 
 def test_a_tip_that_no_judged_commit_left_is_not_approved() -> None:
@@ -540,5 +544,5 @@ def test_what_an_approval_rests_on_is_kept_with_immutable_ids() -> None:
     stepped(it, 1, file(2), BOSS, REV)
     evidence = it.verdict(file(2), NOW)[0].evidence
     assert f"#1: head {HEAD} merged as {1:040x}" in evidence
-    assert "#1: by eng@example.com (eng)" in evidence
-    assert "#1: rev@example.com (rev) of @acme/sre approved ffffffffffff" in evidence
+    assert "#1: by eng@example.com(eng)" in evidence
+    assert "#1: rev@example.com(rev) of @acme/sre approved ffffffffffff" in evidence

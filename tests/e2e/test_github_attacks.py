@@ -217,7 +217,7 @@ def test_a_request_of_several_commits_that_somebody_approved_is_let_in(site: Git
     assert status.ready, status
     assert site.current("prod") == 2
     approval = next(word for word in status.gates if word.gate == "approval")
-    assert any(f"reviewer ({site.reviewer.id}) approved" in line for line in approval.evidence), approval.evidence
+    assert any(f"reviewer({site.reviewer.id}) approved" in line for line in approval.evidence), approval.evidence
 
 
 @pytest.mark.parametrize("method", METHODS)

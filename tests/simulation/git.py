@@ -67,7 +67,8 @@ class File:
 
     def meaning(self) -> dict[str, object]:
         """The fields that say something."""
-        return {item.name: getattr(self, item.name) for item in fields(self) if item.name != "comment"}
+        found = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "comment"}
+        return found if self.after else {**found, "soak": None}
 
 
 @dataclass(frozen=True)

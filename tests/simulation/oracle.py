@@ -133,6 +133,7 @@ class Oracle:
         for before in (old, self._base(environment, new.commit)):
             forward = before is None or git.descends(new.commit, before.commit)
             forward = forward or self._goes_on_at(environment, new.commit) is not None
+            forward = forward or self._comes_later(new.commit, before)
             _ensure(forward, f"S3: {environment} moved to {new.commit[:7]}, which does not descend from {before}")
         _ensure(self.may(environment, new.commit), f"S1: {environment} at {new.commit[:7]} was not approved")
         self._count += 1
@@ -145,6 +146,13 @@ class Oracle:
         if base and environment in self.unsure and not self.world.git.descends(commit, base.commit):
             return base if self._goes_on_at(environment, commit) else None
         return base
+
+    def _comes_later(self, commit: CommitId, before: Accepted | None) -> bool:
+        """Whether a merge with its sides swapped put a commit into the branch's history behind what was accepted."""
+        git, tip = self.world.git, self.world.tip_in_sight
+        if before is None or tip is None or not git.descends(tip, before.commit):
+            return False
+        return any(node.id == commit for node in git.chain(tip, before.commit))
 
     def _goes_on_at(self, environment: EnvironmentName, commit: CommitId) -> CommitId | None:
         """Where an operator let the branch of a commit go on after the environment's last acceptance."""
@@ -187,12 +195,15 @@ class Oracle:
                 every = False
             at = after
             bars = [letting.values.get(_BAR), *self._bar(before), *asked]
+            if (moved := self._meaning(after)) and letting.values.get("path", moved["path"]) != moved["path"]:
+                bars.append(self.world.newcomer)
             fine = self._people.let_in(change, path, bars, start)
             every = every and fine and self._people.let_in(change, path, [*bars, *floors], start)
             every = every and not self._people.began_before(change, start)
             letting.take(self._meaning(before) if before is not None else {}, self._meaning(after), fine=fine)
             if after is None:
                 letting.readable = True
+        every = every and at == git.nodes[commit].files.get(path)
         file = self._meaning(git.nodes[commit].files.get(path))
         first = base is not None or letting.whole is not None
         return file is not None and first and letting.allows(file), every
@@ -237,7 +248,16 @@ class Oracle:
                 not self.world.git.descends(tip, base.commit)
                 or (place.live is None and self.oversight.revoked(base.run_id, base.sha256, tip))
             )
-            if left_alone or gone or place.accepted != base or not self.vouching.is_at_hand(there.run, there.sha256):
+            never = (
+                there.path not in self._seen or self._seen[there.path].pair is None
+            )  # a switch that failed is no drift
+            if (
+                left_alone
+                or gone
+                or never
+                or place.accepted != base
+                or not self.vouching.is_at_hand(there.run, there.sha256)
+            ):
                 continue
             live = place.live
             _ensure(live and not live.drifted, f"L1: drift of {environment} was not mended, live is {live}")

@@ -164,7 +164,7 @@ def test_a_forge_that_was_down_is_asked_again_within_seconds(world: FakeWorld, p
     world.merge({PATH: Policy()})
     world.merge({"prod.yaml": world.file("prod", 2)})
     world.faults.down = {"forge"}
-    for _ in range(8):
+    for _ in range(7):
         world.clock.seconds += 10
         assert process.verdict()[0] is Sync.HELD
     world.faults.stop()
