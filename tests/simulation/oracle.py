@@ -248,16 +248,9 @@ class Oracle:
                 not self.world.git.descends(tip, base.commit)
                 or (place.live is None and self.oversight.revoked(base.run_id, base.sha256, tip))
             )
-            never = (
-                there.path not in self._seen or self._seen[there.path].pair is None
-            )  # a switch that failed is no drift
-            if (
-                left_alone
-                or gone
-                or never
-                or place.accepted != base
-                or not self.vouching.is_at_hand(there.run, there.sha256)
-            ):
+            ever = there.path in self._seen and self._seen[there.path].pair  # else a switch failed: that is no drift
+            at_hand = self.vouching.is_at_hand(there.run, there.sha256)
+            if left_alone or gone or not ever or not at_hand or place.accepted != base:
                 continue
             live = place.live
             _ensure(live and not live.drifted, f"L1: drift of {environment} was not mended, live is {live}")
