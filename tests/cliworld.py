@@ -48,11 +48,20 @@ def cli(*arguments: str, **variables: str) -> Result:
     return result
 
 
-def start(*arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.Popen[str]:
+class Program(subprocess.Popen[str]):
+    """The real program; ended when what is asked of it in a `with` fails."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, error, trace)  # type: ignore[arg-type]
+
+
+def start(*arguments: str, cwd: Path | None = None, **variables: str) -> Program:
     """Start the real program, its output in pipes."""
     argv = [sys.executable, "-m", "reconciler", *arguments]
     environment = {**os.environ, **QUIET, **variables}
-    return subprocess.Popen(argv, stdout=-1, stderr=-1, text=True, cwd=cwd, env=environment)
+    return Program(argv, stdout=-1, stderr=-1, text=True, cwd=cwd, env=environment)
 
 
 def program(*arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:

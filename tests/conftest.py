@@ -1,8 +1,18 @@
-"""What the whole suite shares: how its figures are shown."""
+"""What the whole suite shares: how it is interrupted, and how its figures are shown."""
 
 from __future__ import annotations
 
+import signal
 from typing import Any
+
+
+def pytest_configure() -> None:
+    """Let programs under test be interrupted, also when the suite itself was started in the background.
+
+    A shell without job control has what it starts with & ignore SIGINT, and every child of that inherits it.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
