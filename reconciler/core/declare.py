@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from reconciler.core import durations, strict
+from reconciler.core.running import ActivateSpec, Config, HealthSpec, Secrets
 from reconciler.core.strict import RunNumber, Sha256, Strict, told
 from reconciler.core.strictjson import canonical
 from reconciler.core.yamltree import Malformed, Path, Problem, decode, parse
@@ -28,10 +29,12 @@ MAX_NAME = 200
 
 _LONGEST_SOAK = 365 * 86_400
 _SEGMENT = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
-_LATER = frozenset({"activate", "health", "config", "secrets", "rollback"})
-"""Keys that the format will have: refused by name, never half obeyed."""
-_DECIDES_NOTHING = re.compile(r"(version|approval|promote|suspend|artifact\.(source|run_id|sha256))(\.|$)")
+_DECIDES_NOTHING = re.compile(
+    r"(version|approval|promote|suspend|rollback|drift|artifact\.(source|run_id|sha256))(\.|$)"
+)
 """What a release does not notice: how it came there. Its run and content are compared for themselves."""
+_IS_GIVEN = re.compile(r"(activate\.(?!within)|config|secrets)")
+"""What an activation gets; a changed one is a new activation."""
 TEXT_PATHS: frozenset[Path] = frozenset({("artifact", "sha256")})
 
 
@@ -147,7 +150,36 @@ class Declaration(Strict):
         description="a mapping: who must let a change in; or the word none, for an environment without a gate",
     )
     target: DirectoryTarget = Field(description="a mapping: where releases live")
+    activate: ActivateSpec | None = Field(None, description="a mapping: what starts a release after the switch")
+    config: Config = Field(
+        default_factory=dict,
+        description="a mapping of names to texts: plain settings for what is activated",
+        examples=[{"PORT": "8080"}],
+    )
+    secrets: Secrets = Field(
+        default_factory=dict,
+        description="a mapping of names to where their values are: {env: NAME}, {file: /path} or {age: text}",
+        examples=[{"DATABASE_URL": {"env": "PROD_DATABASE_URL"}}],
+    )
+    health: HealthSpec | None = Field(None, description="a mapping: what shows that a release is healthy")
+    rollback: Literal["auto", "hold"] = Field(
+        "auto",
+        description="auto or hold: what follows when a release does not run: back to the last good one, or nothing",
+    )
+    drift: Literal["repair", "report"] = Field(
+        "repair", description="repair or report: what follows when what is live is not as it was put there"
+    )
     suspend: bool = Field(False, description="true or false: true leaves this environment alone")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        given = [name for name in ("config", "secrets") if getattr(self, name)]
+        if given and self.activate is None:
+            raise told(given[0], f"{given[0]} without activate", "activate beside it: else nothing notices them")
+        twice = sorted(self.config.keys() & self.secrets.keys())
+        if twice:
+            raise told("secrets", f"{', '.join(twice)} in config and in secrets", "each name in one of them")
+        return self
 
     @property
     def run_id(self) -> RunId:
@@ -169,14 +201,29 @@ class Declaration(Strict):
         """Where its releases live."""
         return self.target.path
 
+    @property
+    def is_run(self) -> bool:
+        """Whether anything is to be seen of how it runs: it is activated, or asked for its health."""
+        return self.activate is not None or self.health is not None
+
+    @property
+    def activation(self) -> Digest:
+        """Of all that an activation is given, but for the release and the values of secrets."""
+        given = {path: value for path, value in self._said().items() if _IS_GIVEN.match(path)}
+        return Digest(hashlib.sha256(canonical(given).encode()).hexdigest())
+
     def leaves(self) -> dict[str, object]:
         """What it says, by dotted path; a list is one leaf."""
         return strict.leaves(self)
 
+    def _said(self) -> dict[str, object]:
+        """The leaves without those left out, so that a field which the format gets later changes no digest."""
+        return {path: value for path, value in self.leaves().items() if value is not None}
+
     @property
     def runtime(self) -> Digest:
         """Of everything beside the artifact's run and content that decides what runs, and where."""
-        deciding = {path: value for path, value in self.leaves().items() if not _DECIDES_NOTHING.match(path)}
+        deciding = {path: value for path, value in self._said().items() if not _DECIDES_NOTHING.match(path)}
         return Digest(hashlib.sha256(canonical(deciding).encode()).hexdigest())
 
 
@@ -222,7 +269,7 @@ def read(file: str, data: bytes) -> Reading:
     """Read one environment file. Never raises: every problem of the file is in the result, in order of place."""
     digest = Digest(hashlib.sha256(data).hexdigest())
     try:
-        return Reading(file, digest, strict.validated(Declaration, file, parse(file, data, TEXT_PATHS), _LATER))
+        return Reading(file, digest, strict.validated(Declaration, file, parse(file, data, TEXT_PATHS)))
     except Malformed as malformed:
         return Reading(file, digest, None, malformed.problems)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Set
-from typing import Annotated, Any, TypeVar, cast, get_args
+from typing import Annotated, Any, NamedTuple, TypeVar, cast, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -72,14 +72,13 @@ def with_unit(value: object) -> object:
     return value
 
 
-def validated(model: type[Model], file: str, tree: Tree, later: Set[str] = frozenset()) -> Model:
+def validated(model: type[Model], file: str, tree: Tree) -> Model:
     """The tree as a value of the model.
 
     Args:
         model: What is wanted.
         file: The document's name, for messages.
         tree: What it says.
-        later: Keys that later versions have: refused by name.
 
     Raises:
         Malformed: With every problem, in order of place.
@@ -87,7 +86,7 @@ def validated(model: type[Model], file: str, tree: Tree, later: Set[str] = froze
     try:
         return model.model_validate(_tuples(tree.root))
     except ValidationError as invalid:
-        teller = _Teller(model, file, tree, later)
+        teller = _Teller(model, file, tree)
         errors = invalid.errors(include_url=False)
         inner = {error["loc"][:-1] for error in errors if error["loc"]}
         problems = {teller.problem(error) for error in errors if not _follows(error, inner)}
@@ -142,11 +141,10 @@ def _follows(error: ErrorDetails, inner: Set[tuple[int | str, ...]]) -> bool:
 class _Teller:
     """Tells the problems of one document."""
 
-    def __init__(self, model: type[Strict], file: str, tree: Tree, later: Set[str]) -> None:
+    def __init__(self, model: type[Strict], file: str, tree: Tree) -> None:
         self._model = model
         self._file = file
         self._tree = tree
-        self._later = later
 
     def problem(self, error: ErrorDetails) -> Problem:
         """One of pydantic's errors in the words of the document."""
@@ -166,8 +164,6 @@ class _Teller:
     def _unknown(self, path: Path) -> Problem:
         allowed = list(self._fields(path[:-1]))
         wanted = "one of " + ", ".join(allowed)
-        if path[0] in self._later and len(path) == 1:
-            return self._at(path, (), f"the key {str(path[0])!r}", wanted, "this version does not have it yet")
         close = difflib.get_close_matches(str(path[-1]), allowed, n=1)
         hint = f"did you mean {close[0]}?" if close else ""
         return self._at(path, path[:-1], f"the unknown key {str(path[-1])!r}", wanted, hint)
@@ -176,24 +172,51 @@ class _Teller:
         place = self._tree.keys.get(key) or _nearest(self._tree.spans, about)
         return Problem(self._file, place.line, place.column, dotted(about), found, wanted, hint)
 
-    def _fields(self, path: Path) -> dict[str, tuple[type[Strict] | None, str]]:
-        """Keys allowed at a path: for each the model below it, if any, and what it wants."""
+    def _fields(self, path: Path) -> dict[str, _Key]:
+        """Keys allowed at a path: for each what is below it, and what it wants."""
         model: type[Strict] | None = self._model
-        for part in path:
-            if isinstance(part, str):
-                model = _keys(model).get(part, (None, ""))[0]
+        for part in self._known(path):
+            model = _keys(model).get(part, _NO_KEY).model
         return _keys(model)
 
     def _wanted(self, path: Path) -> str:
-        named = tuple(part for part in path if isinstance(part, str))
-        if not named:
+        known = self._known(path)
+        if not known:
             return "a mapping with the keys " + ", ".join(self._fields(()))
-        return self._fields(named[:-1]).get(named[-1], (None, "something else"))[1]
+        return self._fields(known[:-1]).get(known[-1], _NO_KEY).wanted
+
+    def _known(self, path: Path) -> tuple[str, ...]:
+        """A path without places in lists, and without names that people chose."""
+        known: list[str] = []
+        model: type[Strict] | None = self._model
+        chosen = False
+        for part in path:
+            if isinstance(part, str) and not chosen:
+                key = _keys(model).get(part, _NO_KEY)
+                known.append(part)
+                model, chosen = key.model, key.names
+            else:
+                chosen = False
+        return tuple(known)
 
 
-def _keys(model: type[Strict] | None) -> dict[str, tuple[type[Strict] | None, str]]:
+class _Key(NamedTuple):
+    model: type[Strict] | None
+    """What stands below it, if that has keys."""
+    wanted: str
+    names: bool
+    """Whether the keys right below are names that people chose."""
+
+
+_NO_KEY = _Key(None, "something else", names=False)
+
+
+def _keys(model: type[Strict] | None) -> dict[str, _Key]:
     fields = model.model_fields.items() if model else ()
-    return {info.alias or name: (_below(info.annotation), info.description or "") for name, info in fields}
+    return {
+        info.alias or name: _Key(_below(info.annotation), info.description or "", get_origin(info.annotation) is dict)
+        for name, info in fields
+    }
 
 
 def _below(annotation: Any) -> type[Strict] | None:
