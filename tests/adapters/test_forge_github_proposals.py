@@ -73,6 +73,36 @@ def test_other_words_are_put_into_the_one_that_is_open(
     assert (pull.title, pull.body) == (PROPOSAL.title, PROPOSAL.body)
 
 
+@pytest.mark.parametrize("end", ["open", "closed", "merged", "closed, its branch deleted", "pointed at another base"])
+def test_one_that_was_ever_opened_is_known_whatever_became_of_it(
+    proposals: Proposals, repository: HubRepository, end: str
+) -> None:
+    assert not proposals.proposed(BRANCH)
+    proposals.propose(PROPOSAL)
+    (pull,), alice = repository.pulls, repository.pulls[0].author
+    if end == "merged":
+        repository.merge(pull, alice)
+    elif end == "pointed at another base":
+        repository.push(alice, "other", {"x": "y"}, "Other")
+        repository.retarget(pull, "other")
+    elif end != "open":
+        repository.close(pull)
+    if end.endswith("deleted"):
+        repository.delete_branch(alice, BRANCH)
+    repository.hub.forget()
+    assert proposals.proposed(BRANCH)
+    assert len(repository.hub.log) == 1
+    assert not proposals.proposed(BRANCH + "0")
+
+
+def test_whether_one_was_opened_is_not_guessed_while_github_hides_it(
+    proposals: Proposals, repository: HubRepository
+) -> None:
+    repository.hub.fail(404, path="/pulls")
+    with pytest.raises(CredentialsNeeded, match="shows no repository acme/deploy"):
+        proposals.proposed(BRANCH)
+
+
 def test_one_that_was_closed_is_left_alone(proposals: Proposals, repository: HubRepository) -> None:
     first = proposals.propose(PROPOSAL)
     repository.close(repository.pulls[0])

@@ -180,6 +180,8 @@ def _proposes_once(forge: Forge) -> None:
     first = forge.propose(Proposal("promote/prod/run-102", "main", "Promote prod to run 102", "why"))
     again = forge.propose(Proposal("promote/prod/run-102", "main", "Promote prod to run 102", "why, told better"))
     assert first == again
+    assert forge.proposed("promote/prod/run-102") == (first is not None)
+    assert not forge.proposed("promote/dev/run-102")
     other = forge.propose(Proposal("promote/dev/run-102", "main", "Promote dev to run 102", "why"))
     assert other is None if first is None else other != first
 

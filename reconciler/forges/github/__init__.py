@@ -107,6 +107,11 @@ class Rights:
             )
         return checked.message
 
+    @property
+    def requests(self) -> int:
+        """How many requests GitHub got so far."""
+        return self._api.requests
+
     def _needs(self) -> list[Need]:
         plans, rollouts = self._settings.plans, self._settings.rollouts
         needs = [Need("contents", "read", "who pushed and wrote a change", "/commits")]
@@ -163,6 +168,11 @@ class GitHubForge:
         """The repository's number, once it is known; nobody is asked for it here."""
         return self._facts.known_id
 
+    @property
+    def requests(self) -> int:
+        """How many requests GitHub's API got from us so far."""
+        return self._rights.requests
+
     def facts(self, commit: CommitId, teams: Set[str] = frozenset()) -> ForgeFacts:
         """The merged pull requests that brought a commit to the tracked branch; a note says why there is none.
 
@@ -193,6 +203,14 @@ class GitHubForge:
             Transient: `ForgeUnavailable`; `CredentialsNeeded` when the credential may not.
         """
         return self._proposals.propose(proposal)
+
+    def proposed(self, branch: str) -> bool:
+        """Whether a pull request of a branch was ever opened, by anybody, whatever became of it.
+
+        Raises:
+            Transient: `ForgeUnavailable`.
+        """
+        return self._proposals.proposed(branch)
 
     @property
     def pull_requests(self) -> PullRequests:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from reconciler.errors import CredentialsNeeded, Reason, Transient
 from reconciler.forges.github.answers import PullSummary, read, read_all, unavailable
 from reconciler.github import Api, NotThere, Refused
@@ -31,7 +33,7 @@ class Proposals:
             place = {"head": proposal.branch, "base": proposal.base}
             return self._address(self._api.post(self._api.of_repository("/pulls"), {**wanted, **place}))
         except NotThere:
-            raise self._hidden(proposal) from None
+            raise self._hidden(proposal.branch) from None
         except Refused as refused:
             if refused.status != 422:
                 raise _told(proposal, refused) from None
@@ -43,24 +45,39 @@ class Proposals:
         try:
             return self._address(self._api.patch(self._api.of_repository(f"/pulls/{found.number}"), wanted))
         except NotThere:
-            raise self._hidden(proposal) from None
+            raise self._hidden(proposal.branch) from None
         except Refused as refused:
             raise _told(proposal, refused) from None
 
+    def proposed(self, branch: str) -> bool:
+        """Whether one was ever opened for a branch, against whichever base, for one request.
+
+        Raises:
+            Transient: `ForgeUnavailable`; `CredentialsNeeded` when the credential may not see them.
+        """
+        try:
+            return self._first(branch, {"state": "all"}) is not None
+        except NotThere:
+            raise self._hidden(branch) from None
+
     def _open(self, proposal: Proposal) -> PullSummary | None:
-        """The open one; never that of a fork whose owner has a branch of the same name."""
+        """The open one."""
+        return self._first(proposal.branch, {"state": "open", "base": proposal.base})
+
+    def _first(self, branch: str, query: Mapping[str, str]) -> PullSummary | None:
+        """One of a branch; never that of a fork whose owner has a branch of the same name."""
         owner = self._api.repository.partition("/")[0]
-        query = {"state": "open", "head": f"{owner}:{proposal.branch}", "base": proposal.base}
-        for one in read_all(PullSummary, self._api.pages(self._api.of_repository("/pulls"), query)):
+        asked = {**query, "head": f"{owner}:{branch}"}
+        for one in read_all(PullSummary, self._api.pages(self._api.of_repository("/pulls"), asked)):
             home = one.head.repo
-            if one.head.ref == proposal.branch and home and one.base.repo and home.id == one.base.repo.id:
+            if one.head.ref == branch and home and one.base.repo and home.id == one.base.repo.id:
                 return one
         return None
 
-    def _hidden(self, proposal: Proposal) -> CredentialsNeeded:
+    def _hidden(self, branch: str) -> CredentialsNeeded:
         return CredentialsNeeded(
             Reason.FORGE_UNAVAILABLE,
-            f"GitHub shows no repository {self._api.repository} in which to open a pull request for {proposal.branch}",
+            f"GitHub shows no repository {self._api.repository} in which to open a pull request for {branch}",
             "check forge.repository, and give the token or the App this permission: pull_requests=write",
         )
 

@@ -142,6 +142,10 @@ class SignedMerge:
         """None: there are no pull requests here. A branch is let in by whoever merges it with their signature."""
         return None
 
+    def proposed(self, branch: str) -> bool:  # noqa: ARG002 - what the port passes
+        """False: there are no pull requests here."""
+        return False
+
     @property
     def pull_requests(self) -> None:
         """None: there are none here."""
