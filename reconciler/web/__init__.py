@@ -1,4 +1,4 @@
-"""The daemon's HTTP listener: probes and webhooks. It wakes the daemon, and changes nothing.
+"""The daemon's HTTP listener: probes, metrics and webhooks. It wakes the daemon, and changes nothing.
 
 `opening` makes it as the settings want it; `listener` holds the socket and the thread, `application` the routes,
 `guard` what is true of every answer; `webhooks` proves a delivery before anything in it is read, `events` says what

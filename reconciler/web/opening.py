@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -39,9 +40,22 @@ class Places:
 
 
 def open_listener(
-    places: Places, tracked: Tracked, limits: Limits, sleeper: Sleeper, journal: Journal
+    places: Places,
+    tracked: Tracked,
+    limits: Limits,
+    sleeper: Sleeper,
+    journal: Journal,
+    metrics: Callable[[], bytes] | None = None,
 ) -> Listener | None:
     """A listener, bound and not yet answering; None when none is named.
+
+    Args:
+        places: What the settings say.
+        tracked: What a webhook must be about.
+        limits: How much of it is taken, and how often it wakes.
+        sleeper: Is woken.
+        journal: Told of deliveries, and of what went wrong.
+        metrics: Makes the answer to a scrape; None: none is answered.
 
     Raises:
         Terminal: `InvalidSettings`.
@@ -54,7 +68,7 @@ def open_listener(
         sleeper.wake(passes=LOOK in wakes, chores=True)
 
     hooks = Hooks(secrets, tracked, limits, wake, journal) if secrets else None
-    return Listener(places.listen, app(hooks, lambda: sleeper.ready, journal))
+    return Listener(places.listen, app(hooks, lambda: sleeper.ready, journal, metrics))
 
 
 def check(places: Places, *, taken: bool) -> str:

@@ -223,8 +223,9 @@ def test_the_daemon_logs_a_change_of_state_once_and_stops_when_told(tmp_path: Pa
     ]
     assert all(line["hint"] for line in changes if line["sync"] == "Held")
     assert set(changes[0]) == {
-        "event", "level", "timestamp", "environment", "commit", "run_id", "live", "sync", "health", "reason", "message",
-    } | ({"hint"} if changes[0]["sync"] == "Held" else set())  # fmt: skip
+        "event", "level", "timestamp", "environment", "commit", "run_id", "pass_id", "live", "sync", "health", "reason",
+        "message",
+    } | ({"hint"} if changes[0]["sync"] == "Held" else {"attempts"})  # fmt: skip
 
 
 def test_no_credentials_of_the_repository_s_url_reach_the_log_or_a_message(tmp_path: Path) -> None:
