@@ -48,3 +48,10 @@ class Bounds(BaseModel):
         gt=0,
         description="Largest body of a webhook; above it the next poll finds out.",
     )
+    watched_targets: int = Field(
+        500, ge=0, description="Most targets whose folders are watched for changes; each takes inotify watches."
+    )
+    output_bytes: int = Field(
+        16 * 1024, gt=0, description="Most output of one command that is kept, half of it from the end."
+    )
+    probes: int = Field(64, gt=0, description="Most health checks that are under way at once, each in a thread.")

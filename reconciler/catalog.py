@@ -1,31 +1,36 @@
 """All declarations at the tip of the tracked branch, kept current by reading only what changed.
 
 It leaves the reading of one file to `core.declare` and every verdict to the gates. Events only wake:
-`refresh` compares the remote's tip with the one it knows, and says which environments differ.
+`refresh` compares the remote's tip with the one it knows, and says which environments differ. Of each file it keeps
+what the others have to know of it; what it says in full is read when somebody asks, and the last ones are kept.
 """
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from reconciler.bounds import Bounds
-from reconciler.core.declare import POLICY, Reading, environment_name
-from reconciler.core.folder import (
-    is_regular,
-    policy_entry,
-    read_entry,
-    rivals,
-    upstream_problems,
-)
+from reconciler.core.declare import FOLDER, POLICY, Declaration, Reading, environment_name
+from reconciler.core.folder import NO_DIGEST, is_regular, policy_entry, read_entry
+from reconciler.core.relations import Outline, Relations
 from reconciler.core.rules import NO_POLICY, PolicyReading
 from reconciler.core.yamltree import MAX_BYTES, Malformed, Problem
 from reconciler.errors import PolicyDenied, Reason
-from reconciler.model import CommitId, EnvironmentName, TreeEntry
+from reconciler.model import BlobId, CommitId, Digest, EnvironmentName, TreeEntry
+from reconciler.outlines import Filed, Outlines
 from reconciler.ports import Repository
+
+READINGS_KEPT = 2_048
+"""Files kept in memory as they were read, some 5 KB each."""
 
 _ONE_BY_ONE = 20
 """Up to so many changed paths, each is looked up alone; above, the whole folder is listed once."""
+_TOGETHER = 500
+"""Files that are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +52,119 @@ class Declared:
 
 
 @dataclass(frozen=True, slots=True)
+class _File:
+    """What is kept of one file."""
+
+    path: str
+    entry: TreeEntry
+    digest: Digest
+    outline: Outline
+
+
+@dataclass(frozen=True, slots=True)
 class _View:
     """One consistent state of all declarations; replaced as a whole, so that readers never see half of a move."""
 
     tip: CommitId
-    files: Mapping[EnvironmentName, tuple[str, Reading]]
-    rivals: Mapping[EnvironmentName, tuple[EnvironmentName, ...]]
+    files: Mapping[EnvironmentName, _File]
+    names: tuple[EnvironmentName, ...]
+    relations: Relations
     misnamed: Mapping[str, Problem]
     policy: PolicyReading
-    upstream_problems: Mapping[EnvironmentName, str]
-    soaks: Mapping[EnvironmentName, float]
+
+
+class _Readings:
+    """Files in full, read when they are asked for. Safe to use from several threads."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+        self._kept: OrderedDict[tuple[str, TreeEntry], Reading] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, files: Iterable[tuple[str, TreeEntry]]) -> Iterator[Reading]:
+        """Read some of them, all at once.
+
+        Raises:
+            ReconcilerError: The repository can't be read.
+        """
+        files = tuple(files)
+        contents = self._repository.read_blobs([entry.blob for _, entry in files if is_regular(entry)], MAX_BYTES)
+        for path, entry in files:
+            reading = read_entry(path, entry, contents)
+            with self._lock:
+                self._kept[path, entry] = reading
+                while len(self._kept) > READINGS_KEPT:
+                    self._kept.popitem(last=False)
+            yield reading
+
+    def get(self, path: str, entry: TreeEntry) -> Reading:
+        """One of them, out of memory where it is there.
+
+        Raises:
+            ReconcilerError: The repository can't be read.
+        """
+        with self._lock:
+            if (path, entry) in self._kept:
+                self._kept.move_to_end((path, entry))
+                return self._kept[path, entry]
+        (reading,) = self.read([(path, entry)])
+        return reading
+
+
+class Unread(Reading):
+    """A file whose digest is known, and that is read when somebody asks what it says.
+
+    Asking may raise a `ReconcilerError`, when the repository can't be read. Two are equal when they are of the same
+    place and content, which needs no reading.
+    """
+
+    __slots__ = ("_entry", "_path", "_readings")
+    _entry: TreeEntry
+    _path: str
+    _readings: _Readings
+
+    def __init__(self, readings: _Readings, file: _File) -> None:
+        parts = {"file": f"{FOLDER}/{file.path}", "digest": file.digest}
+        for name, value in {**parts, "_path": file.path, "_entry": file.entry, "_readings": readings}.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def declaration(self) -> Declaration | None:
+        """The declaration; None when there are problems."""
+        return self._read().declaration
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Why there is no declaration."""
+        return self._read().problems
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Unread):
+            return (self._path, self._entry) == (other._path, other._entry)
+        return isinstance(other, Reading) and self._read() == other
+
+    def __hash__(self) -> int:
+        return hash((self.file, self.digest))
+
+    def _read(self) -> Reading:
+        return self._readings.get(self._path, self._entry)
 
 
 class Catalog:
     """The declarations, by environment. One thread refreshes; any thread reads."""
 
-    def __init__(self, repository: Repository, bounds: Bounds) -> None:
+    def __init__(self, repository: Repository, bounds: Bounds, cache: Path | None = None) -> None:
+        """Prepare; nothing is read yet.
+
+        Args:
+            repository: Where the declarations are.
+            bounds: How many there may be.
+            cache: A file below the state folder that makes the next start quicker; it may be removed at any time.
+        """
         self._repository = repository
         self._bounds = bounds
+        self._readings = _Readings(repository)
+        self._outlines = Outlines(cache)
         self._view: _View | None = None
         self.rewritten = ""
         """Why the branch may not be followed, for people; while set, every environment holds."""
@@ -77,7 +177,7 @@ class Catalog:
     @property
     def environments(self) -> tuple[EnvironmentName, ...]:
         """Every environment that is declared, in order of name."""
-        return tuple(sorted(self._view.files)) if self._view else ()
+        return self._view.names if self._view else ()
 
     @property
     def misnamed(self) -> tuple[Problem, ...]:
@@ -92,21 +192,24 @@ class Catalog:
     @property
     def soaks(self) -> Mapping[EnvironmentName, float]:
         """Environments that others promote from, and the longest soak in seconds that one of those asks for."""
-        return self._view.soaks if self._view else {}
+        return self._view.relations.soaks if self._view else {}
 
     def get(self, environment: EnvironmentName) -> Declared:
-        """What is declared for one environment, also when its file is gone."""
+        """What is declared for one environment, also when its file is gone.
+
+        The file itself is read when `reading` is asked what it says; see `Unread`.
+        """
         view = self._view
         assert view is not None
-        path, reading = view.files.get(environment, (f"{environment}.yaml", None))
+        file = view.files.get(environment)
         return Declared(
             environment,
-            path,
+            file.path if file else f"{environment}.yaml",
             view.tip,
-            reading,
-            view.rivals.get(environment, ()),
+            Unread(self._readings, file) if file else None,
+            view.relations.rivals.get(environment, ()),
             self.rewritten,
-            view.upstream_problems.get(environment, ""),
+            view.relations.problems.get(environment, ""),
             view.policy.problems,
         )
 
@@ -120,9 +223,8 @@ class Catalog:
                 del left[name]
 
     def _upstreams(self, name: EnvironmentName) -> frozenset[EnvironmentName]:
-        reading = self.get(name).reading
-        promote = reading.declaration.promote if reading and reading.declaration else None
-        return frozenset(EnvironmentName(upstream) for upstream in promote.after) if promote else frozenset()
+        outline = self._view.relations.outlines.get(name) if self._view else None
+        return frozenset(map(EnvironmentName, outline.after)) if outline else frozenset()
 
     def refresh(self, tip: CommitId) -> frozenset[EnvironmentName]:
         """Move to `tip`, already fetched, and return the environments whose declaration changed.
@@ -135,19 +237,22 @@ class Catalog:
             return frozenset()
         entries = self._entries(tip)
         misnamed, named = _by_environment(entries)
-        readings = self._read(named)
-        files = dict(before.files) if before else {}
-        for name, (path, reading) in readings.items():
-            if reading is None:
-                files.pop(name, None)
+        moved = self._files(named)
+        found = dict(before.files) if before else {}
+        for name, file in moved.items():
+            if file is None:
+                found.pop(name, None)
             else:
-                files[name] = (path, reading)
-        self._bound(tip, len(files))
+                found[name] = file
+        self._bound(tip, len(found))
         kept = {path: problem for path, problem in (before.misnamed if before else {}).items() if path not in entries}
         policy = self._policy(entries[POLICY]) if POLICY in entries else self.policy
-        problems = upstream_problems(files)
-        self._view = view = _View(tip, files, rivals(files), {**kept, **misnamed}, policy, problems, _soaks(files))
-        return frozenset(readings) | _differences(before, view)
+        relations, concerned = _moved(before, moved)
+        same = before is not None and before.files.keys() == found.keys()
+        names = before.names if before and same else tuple(sorted(found))
+        self._view = _View(tip, found, names, relations, {**kept, **misnamed}, policy)
+        everything = found.keys() if before and before.policy != policy else ()
+        return frozenset(moved).union(concerned, everything)
 
     def _bound(self, tip: CommitId, count: int) -> None:
         if count > self._bounds.environments:
@@ -171,39 +276,39 @@ class Catalog:
         wanted = [entry.blob] if entry and is_regular(entry) else []
         return policy_entry(entry, self._repository.read_blobs(wanted, MAX_BYTES))
 
-    def _read(
+    def _files(
         self, named: Mapping[EnvironmentName, tuple[str, TreeEntry | None]]
-    ) -> dict[EnvironmentName, tuple[str, Reading | None]]:
-        wanted = [entry.blob for _, entry in named.values() if entry and is_regular(entry)]
-        contents = self._repository.read_blobs(wanted, MAX_BYTES)
-        return {
-            name: (path, read_entry(path, entry, contents) if entry else None) for name, (path, entry) in named.items()
-        }
+    ) -> dict[EnvironmentName, _File | None]:
+        """What is to be kept of each; None: it is gone. Read is only what nothing is known of."""
+        regular = [entry.blob for _, entry in named.values() if entry and is_regular(entry)]
+        known = self._outlines.known(regular)
+        files = dict[EnvironmentName, _File | None]()
+        unknown: list[tuple[EnvironmentName, str, TreeEntry]] = []
+        for name, (path, entry) in named.items():
+            files[name] = None
+            if entry is not None and is_regular(entry) and (filed := known.get(entry.blob)):
+                files[name] = _File(path, entry, filed.digest, filed.outline)
+            elif entry is not None:
+                unknown.append((name, path, entry))
+        fresh: dict[BlobId, Filed] = {}
+        for start in range(0, len(unknown), _TOGETHER):
+            part = unknown[start : start + _TOGETHER]
+            readings = self._readings.read((path, entry) for _, path, entry in part)
+            for (name, path, entry), reading in zip(part, readings, strict=True):
+                files[name] = file = _File(path, entry, reading.digest, Outline.of(reading))
+                if is_regular(entry) and reading.digest != NO_DIGEST:
+                    fresh[entry.blob] = Filed(file.digest, file.outline)
+        self._outlines.keep(fresh, max(len(files), len(self._view.files) if self._view else 0))
+        return files
 
 
-def _differences(before: _View | None, after: _View) -> frozenset[EnvironmentName]:
-    """Environments that the move concerns although their own file did not change."""
+def _moved(
+    before: _View | None, moved: Mapping[EnvironmentName, _File | None]
+) -> tuple[Relations, frozenset[EnvironmentName]]:
+    """How all stand to each other after a move, and whom that concerns although their own file is the same."""
     if before is None:
-        return frozenset()
-    if before.policy != after.policy:
-        return frozenset(after.files)
-    return _changed(before.rivals, after.rivals) | _changed(before.upstream_problems, after.upstream_problems)
-
-
-def _changed(
-    before: Mapping[EnvironmentName, object], after: Mapping[EnvironmentName, object]
-) -> frozenset[EnvironmentName]:
-    return frozenset(name for name in {*before, *after} if before.get(name) != after.get(name))
-
-
-def _soaks(files: Mapping[EnvironmentName, tuple[str, Reading]]) -> dict[EnvironmentName, float]:
-    longest: dict[EnvironmentName, float] = {}
-    for _, reading in files.values():
-        promote = reading.declaration.promote if reading.declaration else None
-        for name in promote.after if promote else ():
-            upstream = EnvironmentName(name)
-            longest[upstream] = max(longest.get(upstream, 0.0), promote.soak_seconds if promote else 0.0)
-    return longest
+        return Relations.of({name: file.outline for name, file in moved.items() if file}), frozenset()
+    return before.relations.moved({name: file.outline if file else None for name, file in moved.items()})
 
 
 def _by_environment(

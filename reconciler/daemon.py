@@ -1,9 +1,10 @@
-"""The long-running loop: triggers → due queue → bounded workers.
+"""The long-running loop: triggers → due queue → lanes of bounded workers.
 
 Events only wake; each pass reads everything anew, so a lost, doubled or false event costs nothing but one
-poll. One thread looks at the repository, one schedules, a fixed number works; an environment is worked on
-by one of them at a time. Stopping lets passes under way end; one that does not end in time is left at a
-named step, which the next start mends like any crash.
+poll. One thread looks at the repository, one schedules, and those of `crew` work: what fails or hangs among
+itself, beside what does not. Where nothing has changed since the last pass left nothing to do, the next one is
+left out. Stopping lets passes under way end; one that does not end in time is left at a named step, which the
+next start mends like any crash.
 """
 
 from __future__ import annotations
@@ -11,23 +12,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 from random import Random
 
 from watchfiles import watch
 
-from reconciler.core.schedule import DueQueue, hold_delay
+from reconciler.core.lanes import Past, lane_of
+from reconciler.core.schedule import DueQueue, Signal, hold_delay, signalled, sweep_at
+from reconciler.crew import Crew
+from reconciler.driftwatch import DriftWatch
 from reconciler.errors import ReconcilerError
 from reconciler.model import EnvironmentName
 from reconciler.ports import Clock
 from reconciler.runner import Result, Runner
 from reconciler.tracker import Tracker
 
-SLOW_SECONDS = 1.0
-"""Seconds after which a pass counts as slow: it goes on, and another worker takes its place."""
-SLOW_WORKERS = 128
-"""Slow passes that are replaced like this; each is a thread that mostly waits."""
 WATCH_STEP_MS = 20
 """Milliseconds without a change after which the watcher wakes us. It looks so often when idle, too: 5 would cost
 four times the idle CPU, 50 a twentieth of a second at each merge."""
@@ -69,6 +69,7 @@ class Daemon:
         chores: Iterable[Chore],
         farewells: Iterable[Callable[[], object]],
         trouble: Callable[[Exception | None], None],
+        drift: DriftWatch | None = None,
     ) -> None:
         """Prepare; nothing starts yet.
 
@@ -82,6 +83,7 @@ class Daemon:
             chores: What is done now and then.
             farewells: What is done once, after the last pass.
             trouble: Told when a look or a chore failed, and with None when a look succeeds.
+            drift: Watches live releases; None: drift is looked for when its time has come.
         """
         self._tracker = tracker
         self._runner = runner
@@ -92,6 +94,7 @@ class Daemon:
         self._chores = tuple(chores)
         self._farewells = tuple(farewells)
         self._trouble = trouble
+        self._drift = drift
         self._look_now = threading.Event()
         self._passes_now = threading.Event()
         self._chores_now = threading.Event()
@@ -99,27 +102,24 @@ class Daemon:
         self._stopping = threading.Event()
         self._changed = threading.Condition()
         self._due = DueQueue()
-        self._running: dict[str, float] = {}
-        """When each pass under way began."""
-        self._queued: set[str] = set()
-        self._workers: set[threading.Thread] = set()
-        self._again: set[str] = set()
-        self._jobs: SimpleQueue[EnvironmentName | None] = SimpleQueue()
+        self._news: set[str] = set()
+        """What something happened to since its last pass began."""
+        self._pasts: dict[str, Past] = {}
+        """Of what has failed; all others' last passes were as they should be."""
+        self._signals: dict[str, Signal] = {}
+        self._crew = Crew(self._pass, pace.workers, clock)
 
     def run(self) -> bool:
         """Work until `stop` is called; returns whether every pass ended in time."""
         self._thread(self._poll, "poll")
         self._thread(self._watch, "watch")
+        if self._drift is not None:
+            self._thread(partial(self._drift.run, self.touched, self._stopping), "drift")
         self._schedule()
-        workers = tuple(self._workers)
-        for _ in workers:
-            self._jobs.put(None)
-        deadline = self._clock.monotonic() + self._pace.stop
-        for worker in workers:
-            worker.join(max(0.0, deadline - self._clock.monotonic()))
+        ended = self._crew.stop(self._pace.stop)
         for farewell in self._farewells:
             self._guarded(farewell)
-        return not any(worker.is_alive() for worker in workers)
+        return ended
 
     def stop(self) -> None:
         """Ask the loop to end; returns at once. Safe in a signal handler and from any thread."""
@@ -145,6 +145,29 @@ class Daemon:
     def ready(self) -> bool:
         """Whether the repository was looked at once since the start."""
         return self._looked.is_set()
+
+    @property
+    def waiting(self) -> int:
+        """Environments that are due and wait for a worker."""
+        return self._crew.waiting()
+
+    @property
+    def busy(self) -> int:
+        """Environments that are worked on right now."""
+        return len(self._crew.running())
+
+    def look_at(self, environments: Iterable[EnvironmentName]) -> None:
+        """Something happened that concerns these, to their health, say: each gets a pass now. Safe from any thread."""
+        self._make_due(environments)
+
+    def touched(self, environments: Iterable[EnvironmentName]) -> None:
+        """Somebody changed something where these live: a glance soon, and later and later while that goes on."""
+        now = self._clock.monotonic()
+        with self._changed:
+            for environment in environments:
+                self._signals[environment] = signal = signalled(self._signals.get(environment), now)
+                self._due.put(environment, signal.at)
+            self._changed.notify()
 
     def _thread(self, body: Callable[[], None], name: str) -> threading.Thread:
         thread = threading.Thread(target=body, name=name, daemon=True)
@@ -180,15 +203,15 @@ class Daemon:
             asked_for = self._runner.asked_for()  # first: what a look found is handed over only once
             due = self._look_or_recover()
         finally:
-            self._make_due(unsettled)  # also when the repository is away: an approval may have come all the same
+            # Also when the repository is away: an approval may have come all the same.
+            self._make_due(unsettled, news=False)
         self._make_due(due | (asked_for if self._tracker.has_declarations else frozenset()))
         self._looked.set()
         self._trouble(None)
 
     def _unsettled(self) -> frozenset[EnvironmentName]:
         """What a new fact may let on; also what is being worked on, as that may have read the fact before it came."""
-        with self._changed:
-            under_way = frozenset(map(EnvironmentName, self._running))
+        under_way = frozenset(map(EnvironmentName, self._crew.running()))
         return self._runner.unsettled() | under_way
 
     def _look_or_recover(self) -> frozenset[EnvironmentName]:
@@ -198,11 +221,22 @@ class Daemon:
             self._make_due(self._tracker.recover())  # what is known can still be kept as it was approved
             raise error from None
 
-    def _make_due(self, due: Iterable[EnvironmentName]) -> None:
+    def _make_due(self, due: Iterable[EnvironmentName], *, news: bool = True) -> None:
+        """Give each a pass now, and not only a glance.
+
+        Args:
+            due: Which.
+            news: Whether what is known of each is new; else something may be, and what fails need not wait in front.
+        """
+        due = sorted(due)
+        if not due:
+            return
+        self._runner.disturb(due)
         now = self._clock.monotonic()
         with self._changed:
-            for environment in sorted(due):
+            for environment in due:
                 self._due.put(environment, now)
+            self._news.update(due if news else ())
             self._changed.notify()
 
     def _watch(self) -> None:
@@ -228,54 +262,55 @@ class Daemon:
             while not self._stopping.is_set():
                 now = self._clock.monotonic()
                 while (key := self._due.take(now)) is not None:
-                    self._start(key)
-                self._staff(now)
-                next_at = self._due.next_at()
-                self._changed.wait(_TICK if next_at is None else min(_TICK, max(0.0, next_at - now)))
+                    self._crew.offer(key, lane_of(self._pasts.get(key, Past()), news=key in self._news))
+                waits = [self._crew.staff(), self._seconds_to(self._due.next_at(), now)]
+                self._changed.wait(min([_TICK, *(seconds for seconds in waits if seconds is not None)]))
 
-    def _staff(self, now: float) -> None:
-        """As many workers as are set, not counting those that are stuck in a slow pass.
+    @staticmethod
+    def _seconds_to(at: float | None, now: float) -> float | None:
+        return None if at is None else max(0.0, at - now)
 
-        So that environments whose source or target is slow or hangs keep none of the others waiting.
-        """
-        wanted = self._wanted(now) if self._queued or not self._workers else 0
-        while len(self._workers) < wanted:
-            self._workers.add(self._thread(self._work, f"worker-{len(self._workers)}"))
+    def _pass(self, key: str) -> bool:
+        """One pass, where one is needed; returns whether it was."""
+        environment = EnvironmentName(key)
+        with self._changed:
+            self._news.discard(key)
+        if self._runner.at_rest(environment):
+            self._put_off(key, self._next_sweep())
+            return False
+        self._crew.more(key)
+        result = self._runner.run(environment)
+        if self._drift is not None:
+            self._drift.follow(environment, self._runner.lives_at(environment))
+        if result.failures:
+            self._pasts[key] = Past(failed=True, slow=self._crew.is_slow(key))
+            self._retry(key, result)
+        else:
+            self._pasts.pop(key, None)
+            self._put_off(key, self._next_sweep())
+        return True
 
-    def _wanted(self, now: float) -> int:
-        slow = sum(1 for since in self._running.values() if now - since > SLOW_SECONDS)
-        return self._pace.workers + min(slow, SLOW_WORKERS)
+    def _next_sweep(self) -> float:
+        return sweep_at(self._clock.monotonic(), self._pace.drift, self._random.random())
 
-    def _start(self, key: str) -> None:
-        """Give one environment to a worker; one that is being worked on gets another pass afterwards."""
-        if key in self._running or key in self._queued:
-            self._again.add(key)
-            return
-        self._queued.add(key)
-        self._jobs.put(EnvironmentName(key))
-
-    def _work(self) -> None:
-        while (environment := self._jobs.get()) is not None and not self._stopping.is_set():
-            with self._changed:
-                self._queued.discard(environment)
-                self._running[environment] = self._clock.monotonic()
-            result = self._runner.run(environment)
-            delay = self._delay(result)
-            with self._changed:
-                self._running.pop(environment, None)
-                again = environment in self._again
-                self._again.discard(environment)
-                now = self._clock.monotonic()
-                self._due.put(environment, now + (0.0 if again else delay))
+    def _put_off(self, key: str, at: float) -> None:
+        """Have a key due later. The scheduler is woken only when it would sleep for longer than that."""
+        with self._changed:
+            self._due.put(key, at)
+            if self._due.next_at() == at:
                 self._changed.notify()
-                if len(self._workers) > self._wanted(now):
-                    self._workers.discard(threading.current_thread())
-                    return
+
+    def _retry(self, key: str, result: Result) -> None:
+        """Have a pass that did not reach the declaration tried again, or looked at when what holds it can end."""
+        delay = self._delay(result)
+        opens_at = result.not_before
+        if opens_at and 0 < (opens_at - self._clock.now()).total_seconds() <= delay:
+            with self._changed:
+                self._news.add(key)  # that it is open then
+        self._put_off(key, self._clock.monotonic() + delay)
 
     def _delay(self, result: Result) -> float:
-        """Seconds to the next pass; never past the time at which a gate that holds can open."""
-        if not result.failures:
-            return self._pace.drift * (0.9 + 0.2 * self._random.random())
+        """Seconds to the next pass of what did not settle; never past the time at which a gate that holds can open."""
         opens_at, pace = result.not_before, self._pace
         return hold_delay(
             result.failures,

@@ -26,9 +26,6 @@ from reconciler.core.verify import CHUNK
 from reconciler.errors import Reason, Transient
 from reconciler.ports import Trace
 
-FEW_FILES = 8
-"""Up to so many files, one fsync each is cheaper than `syncfs`, which waits for the whole file system."""
-
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -177,6 +174,11 @@ class Disk:
         with parent.folder(name) as made:
             os.fchmod(made.fd, mode)
 
+    def set_mode(self, step: str, folder: Folder, mode: int) -> None:
+        """Give an open folder exactly these permissions. A crash leaves them as they were."""
+        self._trace(step)
+        os.fchmod(folder.fd, mode)
+
     def write_file(self, step: str, folder: Folder, name: str, mode: int, chunks: Iterable[bytes]) -> tuple[int, str]:
         """Write a new file and hash it on the way; gives its size and SHA-256. Not durable yet: see the syncs.
 
@@ -201,14 +203,22 @@ class Disk:
         self._trace(step)
         os.fsync(folder.fd)
 
-    def sync_tree(self, step: str, folder: Folder, files: int) -> None:
-        """Make a tree of so many files durable: contents, names and permissions.
+    def sync_tree(self, step: str, folder: Folder) -> None:
+        """Make a tree durable: contents, names and permissions; and whatever else waits on its file system.
 
         Before it, a power cut may leave files that are empty: so it comes before the rename that shows them.
         """
         self._trace(step)
-        if files <= FEW_FILES or not _syncfs(folder.fd):
+        # One `syncfs`, also for three files: an fsync each takes three times as long, and the kernel lets several
+        # workers that call it at once share one commit of the journal.
+        if not _syncfs(folder.fd):
             _fsync_tree(folder)
+
+    def sync_names(self, step: str, folders: Iterable[Folder]) -> None:
+        """Make the lists of names of some folders durable."""
+        self._trace(step)
+        for folder in folders:
+            os.fsync(folder.fd)
 
     def put_record(self, step: str, work: Folder, into: Folder, name: str, data: bytes) -> None:
         """Replace a small file in one step, by way of a working folder on the same file system."""

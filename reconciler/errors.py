@@ -35,6 +35,8 @@ class Reason(StrEnum):
     UPSTREAM_UNHEALTHY = "UpstreamUnhealthy"
     SOAKING = "Soaking"
     FROZEN = "Frozen"
+    ACTIVATION_NOT_ALLOWED = "ActivationNotAllowed"
+    SECRET_MISSING = "SecretMissing"  # noqa: S105 - a reason, not a secret
     CUSTODY_UNAVAILABLE = "CustodyUnavailable"
     DIGEST_MISMATCH = "DigestMismatch"
     ARTIFACT_UNSAFE = "ArtifactUnsafe"
@@ -42,6 +44,9 @@ class Reason(StrEnum):
     TARGET_NOT_ALLOWED = "TargetNotAllowed"
     TARGET_UNAVAILABLE = "TargetUnavailable"
     FENCED_OFF = "FencedOff"
+    DRIFTED = "Drifted"
+    ACTIVATION_FAILED = "ActivationFailed"
+    HEALTH_CHECK_FAILED = "HealthCheckFailed"
     INVALID_RUN = "InvalidRun"
     RUN_EXISTS = "RunExists"
     REPOSITORY_UNAVAILABLE = "RepositoryUnavailable"
@@ -55,10 +60,17 @@ class Reason(StrEnum):
 BAD_BYTES = frozenset({Reason.DIGEST_MISMATCH, Reason.ARTIFACT_UNSAFE, Reason.ARTIFACT_TOO_LARGE})
 """Bytes that failed once fail always: not tried again until the declaration changes or `retry`."""
 
-WAITS_FOR_PEOPLE = BAD_BYTES | {
-    *(Reason.APPROVAL_MISSING, Reason.APPROVAL_STALE, Reason.SELF_APPROVAL, Reason.APPROVER_NOT_ALLOWED),
-    *(Reason.REVOKED, Reason.SUSPENDED),
-}
+DID_NOT_RUN = frozenset({Reason.ACTIVATION_FAILED, Reason.HEALTH_CHECK_FAILED})
+"""A release that did not come to life: not tried again here until its declaration changes or `retry`."""
+
+WAITS_FOR_PEOPLE = (
+    BAD_BYTES
+    | DID_NOT_RUN
+    | {
+        *(Reason.APPROVAL_MISSING, Reason.APPROVAL_STALE, Reason.SELF_APPROVAL, Reason.APPROVER_NOT_ALLOWED),
+        *(Reason.REVOKED, Reason.SUSPENDED, Reason.DRIFTED),
+    }
+)
 """Holds that only a person's next deed opens: nothing is gained by asking the forge every few seconds."""
 
 

@@ -18,6 +18,7 @@ from reconciler.bounds import Bounds
 from reconciler.core.approve import Approval
 from reconciler.core.audit import Checkpoint, Entry
 from reconciler.core.declare import Declaration
+from reconciler.core.running import ActivateSpec, HealthSpec, SecretSpec
 from reconciler.core.verify import VerifiedArtifact
 from reconciler.model import (
     Accepted,
@@ -26,6 +27,7 @@ from reconciler.model import (
     Attempt,
     BlobId,
     Change,
+    Checked,
     Commit,
     CommitId,
     Digest,
@@ -35,11 +37,14 @@ from reconciler.model import (
     OpenRequest,
     OperatorHand,
     PlanNotice,
+    Probed,
     Proposal,
+    Readiness,
     Rewrite,
     Rollout,
     Run,
     RunId,
+    Service,
     Soak,
     Status,
     ToldPlan,
@@ -177,6 +182,14 @@ class Forge(Protocol):
         """
         ...
 
+    def proposed(self, branch: str) -> bool:
+        """Whether a pull request of a branch was ever opened, whatever became of it; False where there are none.
+
+        Raises:
+            Transient: `ForgeUnavailable`.
+        """
+        ...
+
     @property
     def pull_requests(self) -> PullRequests | None:
         """Where plans are shown before a merge; None: there is no such place."""
@@ -300,11 +313,39 @@ class Custody(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Premises:
+    """Where a target is, for what runs there."""
+
+    current: Path
+    """The link to the live release."""
+    releases: Path
+    """The folder in which each release has one by its own id."""
+    environment: Path
+    """The file that holds config and secrets, where they are delivered."""
+
+
 class Target(Protocol):
     """Where one environment's releases live."""
 
-    def observe(self) -> Observation:
+    @property
+    def premises(self) -> Premises:
+        """Where on this machine the live release is found, and what is delivered to it."""
+        ...
+
+    def glance(self) -> bytes | None:
+        """A cheap look that reads no content: the same answer twice means that nothing was touched in between.
+
+        Only times, sizes, modes and inodes count, of the link, the records and every path of the live release, so
+        bits that flip beneath the file system are not seen. None: it can't be told. Never raises.
+        """
+        ...
+
+    def observe(self, *, thorough: bool = False) -> Observation:
         """What is there now. Writes nothing.
+
+        Args:
+            thorough: Hash every byte of the live release, whatever its files' times say.
 
         Raises:
             PolicyDenied: `TargetNotAllowed`. Transient: `TargetUnavailable`.
@@ -323,6 +364,32 @@ class Target(Protocol):
 
     def accept(self, approval: Approval, token: int) -> None:
         """Record a newer approved declaration of the very artifact that is live. No switch."""
+        ...
+
+    def deliver(self, data: bytes | None, token: int) -> None:
+        """Put config and secrets where what is activated finds them, readable by its owner alone; None: take them away.
+
+        One step, durable, and nothing is written when just this is there.
+
+        Raises:
+            PolicyDenied: `FencedOff`. Transient: `TargetUnavailable`.
+        """
+        ...
+
+    def remember(self, service: Service, token: int) -> None:
+        """Replace what is remembered of how the live release runs; writes nothing when just this is remembered.
+
+        Raises:
+            PolicyDenied: `FencedOff`. Transient: `TargetUnavailable`.
+        """
+        ...
+
+    def readiness(self, run_id: RunId, sha256: Digest) -> Readiness | None:
+        """Whether a kept release of an artifact is whole, every byte hashed; None: none is kept.
+
+        Raises:
+            PolicyDenied: `TargetNotAllowed`. Transient: `TargetUnavailable`.
+        """
         ...
 
 
@@ -485,6 +552,98 @@ class Store(Protocol):
 
     def audit(self, after: int = 0) -> Iterator[Entry]:
         """The audit chain in order, from the entry behind sequence number `after`."""
+        ...
+
+
+class Secrets(Protocol):
+    """Where the values of secrets are kept: read anew at each use, so that rotation needs no restart."""
+
+    def read(self, environment: EnvironmentName, secrets: Mapping[str, SecretSpec]) -> Mapping[str, str]:
+        """The values, by name. No message ever holds one, nor what was found in place of one.
+
+        Raises:
+            PolicyDenied: `SecretMissing`, naming the names of all that are missing, empty or not readable;
+                `ActivationNotAllowed`: the operator does not let this environment have one of them.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Where something is run for an environment, and with what."""
+
+    environment: EnvironmentName
+    folder: Path
+    """The live release, by its own name: `current` may move meanwhile."""
+    variables: Mapping[str, str]
+    """What a command finds in its environment, beside a few harmless ones of ours."""
+    secrets: frozenset[str] = frozenset()
+    """Values that are masked in all that is shown."""
+
+
+class Activator(Protocol):
+    """One way of starting what a release holds. Which ones an environment may use is the operator's word."""
+
+    def allow(self, environment: EnvironmentName, spec: ActivateSpec) -> None:
+        """Only looks; nothing is started.
+
+        Raises:
+            PolicyDenied: `ActivationNotAllowed`, with the key of the settings that would allow it.
+        """
+        ...
+
+    def activate(self, spec: ActivateSpec, job: Job) -> str:
+        """Start it, and return what it printed: bounded, secrets masked.
+
+        Nothing of it is left running behind its deadline but what it meant to leave: a service.
+
+        Raises:
+            Terminal: `ActivationFailed`: it said no, or took too long; the message ends with what it printed last.
+        """
+        ...
+
+    def trouble(self, environment: EnvironmentName, spec: ActivateSpec) -> str:
+        """Why what was activated does not run, in a few words; empty: it runs, or that can't be told this way."""
+        ...
+
+
+class Probe(Protocol):
+    """One way of asking whether a release is healthy."""
+
+    def allow(self, environment: EnvironmentName, spec: HealthSpec) -> None:
+        """Only looks; nothing is asked.
+
+        Raises:
+            PolicyDenied: `ActivationNotAllowed`, with the key of the settings that would allow it.
+        """
+        ...
+
+    def probe(self, spec: HealthSpec, job: Job) -> Probed:
+        """Ask once, within the timeout. Never raises for whatever is answered, or not."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What is asked again and again about one activation. Another value is another row of checks."""
+
+    spec: HealthSpec
+    job: Job
+    since: datetime
+    """When it was activated: `within` counts from here."""
+    proven: bool
+    """Whether it was healthy before: then it can't fail any more, and only be unhealthy."""
+
+
+class Checks(Protocol):
+    """The checks of all environments, made beside the passes: a pass says what to ask, and reads what came of it."""
+
+    def expect(self, check: Check) -> Checked:
+        """Have this asked from now on, in place of any other check of its environment; what came of it so far."""
+        ...
+
+    def forget(self, environment: EnvironmentName) -> None:
+        """Ask nothing more about an environment."""
         ...
 
 

@@ -1,24 +1,37 @@
 """Runs passes and shields each environment from every other: a pass that fails, fails alone.
 
 Keeps in memory what a pass needs between two runs and nobody should have to read again: the last status,
-open intents, and how often in a row an environment failed.
+open intents, how often in a row an environment failed, and what a pass that left nothing to do rested on.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from reconciler.catalog import Catalog
 from reconciler.errors import WAITS_FOR_PEOPLE, Reason, ReconcilerError
 from reconciler.model import Attempt, EnvironmentName, Health, OperatorHand, Status, Sync, Verdict
-from reconciler.pipeline import Fence, Fleet, Pass, Rulebook, Soaks, World, internal_error, unrecorded
+from reconciler.pipeline import Fence, Fleet, Home, Pass, Rulebook, Soaks, World, internal_error, unrecorded
+from reconciler.ports import Checks
+from reconciler.rests import Rests
+
+REHASH_SECONDS = 3_600.0
+"""Seconds after which every byte of a release is hashed anew."""
 
 Report = Callable[[Status, Status | None, Exception | None], None]
 """Told of every pass: the status, the one before, and the unexpected exception, if there was one."""
+
+Began = Callable[[EnvironmentName], None]
+"""Told right before a pass, in its thread; the report ends it. Not of looks that found nothing touched."""
+
+
+def unheard(environment: EnvironmentName) -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +53,26 @@ class Result:
 class Runner:
     """One pass at a time for one environment, any number for different ones; safe from several threads."""
 
-    def __init__(self, world: World, catalog: Catalog, holder: str, report: Report) -> None:
+    def __init__(
+        self,
+        world: World,
+        catalog: Catalog,
+        checks: Checks,
+        holder: str,
+        report: Report,
+        began: Began = unheard,
+        rehash: float = REHASH_SECONDS,
+    ) -> None:
         """Take the lease and read what is remembered.
+
+        Args:
+            world: The parts.
+            catalog: All declarations.
+            checks: The health of what is live.
+            holder: This process's name.
+            report: Told of every pass.
+            began: Told right before each.
+            rehash: Seconds after which every byte of a release is hashed anew.
 
         Raises:
             ReconcilerError: `StoreUnavailable`.
@@ -49,16 +80,42 @@ class Runner:
         self._world = world
         self._catalog = catalog
         self._report = report
+        self._began = began
+        self.skipped = 0
+        """Passes that were left out, as nothing had changed."""
         self._fence = Fence(world.store, holder)
         soaks = Soaks(world.store, world.clock, world.gap, self._fence.token)
-        self._fleet = Fleet(catalog, Rulebook(world, catalog), soaks)
+        self._fleet = Fleet(catalog, Rulebook(world, catalog), soaks, checks)
         self._lock = threading.Lock()
         self._statuses = dict(world.store.statuses())
-        self._hands: dict[EnvironmentName, OperatorHand] = dict(world.store.hands())
+        self._asked: Mapping[EnvironmentName, OperatorHand] = world.store.hands()
+        """What operators asked for, as of the last look."""
+        self._hands: dict[EnvironmentName, OperatorHand] = dict(self._asked)
+        """The same, as the last pass of each environment found it."""
+        self._rests = Rests(world, self._fleet, rehash)
+        self._lives_at: dict[EnvironmentName, Path | None] = {}
         self._failures: dict[EnvironmentName, int] = {}
         self._unfinished = _by_environment(world.store.unfinished())
         self._doubtful: set[EnvironmentName] = set()
         """Environments whose last answer of the store was lost: it may know an intent that we don't."""
+
+    def at_rest(self, environment: EnvironmentName) -> bool:
+        """Whether a pass would come to the same as the last one, and that left nothing to do. Never raises.
+
+        Writes nothing and costs a glance at the target. What was seen counts for those that promote from there.
+        """
+        if not self._rests.hold(environment, self._asked.get(environment, _NOTHING_ASKED)):
+            return False
+        self.skipped += 1
+        return True
+
+    def lives_at(self, environment: EnvironmentName) -> Path | None:
+        """The link to what is live, as of the last pass; None: there is nothing, or nobody can tell."""
+        return self._lives_at.get(environment)
+
+    def disturb(self, environments: Iterable[EnvironmentName]) -> None:
+        """Something happened that may concern these: their next pass reads everything anew."""
+        self._rests.disturb(environments)
 
     def run(self, environment: EnvironmentName) -> Result:
         """One pass. Never raises: whatever goes wrong is the status of this environment alone."""
@@ -66,12 +123,18 @@ class Runner:
         with self._lock:
             previous = self._statuses.get(environment)
         problem: Exception | None = None
+        self._began(environment)
         try:
             unfinished = self._open_intents(environment)
             hand = self._world.store.hand(environment)
-            current = Pass(self._world, self._fleet, self._fence, file, previous, hand, unfinished)
+            basis = self._rests.begin(file, hand)
+            current = Pass(
+                self._world, self._fleet, self._fence, file, previous, hand, unfinished, thorough=basis.thorough
+            )
             status = current.run()
-            self._seen(environment, hand, current.closed_unfinished)
+            self._seen(environment, hand, current.open_intents)
+            self._lives_at[environment] = _link(current.home)
+            self._rests.end(basis, status, current.home)
         except ReconcilerError as error:
             status = self._told(unrecorded(file, previous, error, self._world.clock.now()))
         except Exception as error:  # noqa: BLE001 - a bug in one environment must not stop the others
@@ -85,6 +148,11 @@ class Runner:
             self._failures[environment] = failures
         self._report(status, previous, problem)
         return Result(status, failures, _not_before(status))
+
+    def statuses(self) -> Mapping[EnvironmentName, Status]:
+        """Where every environment stands, as of now."""
+        with self._lock:
+            return dict(self._statuses)
 
     def remember_soaks(self) -> None:
         """Tell the store how long each upstream was seen healthy.
@@ -114,18 +182,19 @@ class Runner:
             self._world.store.save(status, self._world.clock.now())
         return status
 
-    def _seen(self, environment: EnvironmentName, hand: OperatorHand, closed: bool) -> None:
+    def _seen(self, environment: EnvironmentName, hand: OperatorHand, open_intents: tuple[Attempt, ...]) -> None:
         with self._lock:
             self._hands[environment] = hand
-            if closed:
-                self._unfinished.pop(environment, None)
+            self._unfinished[environment] = open_intents
 
     def asked_for(self) -> frozenset[EnvironmentName]:
         """Environments that are due whatever Git says: the operator asked something, or an intent is still open."""
         with self._lock:
             seen, open_ones = dict(self._hands), {name for name, found in self._unfinished.items() if found}
-        hands = self._world.store.hands()
-        asked = {name for name, hand in hands.items() if seen.get(name, OperatorHand()) != hand}
+        if self._world.store.tip() != self._catalog.tip:
+            self._rests.disturb_all()  # the store was lost, or put back: only passes in full fill it again
+        self._asked = hands = self._world.store.hands()
+        asked = {name for name, hand in hands.items() if seen.get(name, _NOTHING_ASKED) != hand}
         if asked and self._world.forge:
             self._world.forge.look_again()  # `retry` may follow what was just done at the forge
         return frozenset(asked | open_ones)
@@ -142,11 +211,18 @@ class Runner:
             return frozenset(name for name, failures in self._failures.items() if failures)
 
 
+_NOTHING_ASKED = OperatorHand()
+
+
 def _by_environment(attempts: Iterable[Attempt]) -> dict[EnvironmentName, tuple[Attempt, ...]]:
     found: dict[EnvironmentName, tuple[Attempt, ...]] = {}
     for attempt in attempts:
         found[attempt.environment] = (*found.get(attempt.environment, ()), attempt)
     return found
+
+
+def _link(home: Home | None) -> Path | None:
+    return home.target.premises.current if home and home.observed.live else None
 
 
 def _not_before(status: Status) -> datetime | None:

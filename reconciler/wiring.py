@@ -19,26 +19,44 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from reconciler.activators.announced import AnnouncedActivator
 from reconciler.beside import Beside
 from reconciler.catalog import Catalog
 from reconciler.clock import SystemClock
 from reconciler.core.declare import FOLDER
 from reconciler.core.soak import GAP
-from reconciler.custody import DiskCustody
+from reconciler.custody import Announced, DiskCustody
 from reconciler.daemon import Chore, Daemon, Pace
+from reconciler.driftwatch import DriftWatch
 from reconciler.errors import Reason, Terminal
 from reconciler.git import Mirror, kill_all
-from reconciler.model import CommitId
+from reconciler.git.branches import Branches
+from reconciler.model import Attempt, CommitId, EnvironmentName
 from reconciler.notary import Notary, appoint
 from reconciler.pipeline import Fleet, Rulebook, Soaks, World
 from reconciler.plans import Plans
-from reconciler.ports import Clock, Forge, Parts, PullRequests, Source, Store, Targets, Trace
+from reconciler.ports import (
+    Activator,
+    Clock,
+    Forge,
+    Parts,
+    Probe,
+    PullRequests,
+    Source,
+    Store,
+    Targets,
+    Trace,
+)
+from reconciler.prober import Prober, Remembered
 from reconciler.retention import collect
+from reconciler.reverts import Reverts, Say
 from reconciler.rollouts import Rollouts
-from reconciler.runner import Report, Runner
+from reconciler.runner import Began, Report, Runner, unheard
+from reconciler.secretkeeper import SecretKeeper
 from reconciler.settings import PluggedSettings, Settings
 from reconciler.settings.words import options_in_words
 from reconciler.statefolder import make_private, wake_folder
+from reconciler.stores.heard import HeardStore
 from reconciler.stores.sql import SqlStore
 from reconciler.tracker import Tracker
 
@@ -55,6 +73,18 @@ def silent(step: str) -> None:
     """A trace that nobody listens to."""
 
 
+class Bell:
+    """Says that an environment is to be looked at, to a daemon that is only made after what rings."""
+
+    def __init__(self) -> None:
+        self.heard: Callable[[EnvironmentName], None] = lambda _: None
+        """Who listens; nobody does in a process that runs once."""
+
+    def ring(self, environment: EnvironmentName) -> None:
+        """Have it looked at."""
+        self.heard(environment)
+
+
 @dataclass(frozen=True, slots=True)
 class System:
     """All parts of one process, made and ready."""
@@ -64,21 +94,24 @@ class System:
     catalog: Catalog
     tracker: Tracker
     random: Random
+    prober: Prober
+    bell: Bell
 
     @property
     def fleet(self) -> Fleet:
         """What concerns more than one environment, for who only looks: it earns, decides and remembers nothing."""
         world, catalog = self.world, self.catalog
         soaks = Soaks(world.store, world.clock, world.gap, token=0)
-        return Fleet(catalog, Rulebook(world, catalog, remember=False), soaks)
+        return Fleet(catalog, Rulebook(world, catalog, remember=False), soaks, Remembered(world.store))
 
-    def runner(self, report: Report) -> Runner:
-        """Take the lease for this process.
+    def runner(self, report: Report, began: Began = unheard) -> Runner:
+        """Take the lease for this process; `began` and `report` are told of every pass.
 
         Raises:
             ReconcilerError: `StoreUnavailable`.
         """
-        return Runner(self.world, self.catalog, f"{os.getpid()}-{uuid.uuid4().hex}", report)
+        holder, rehash = f"{os.getpid()}-{uuid.uuid4().hex}", self.settings.rehash_seconds
+        return Runner(self.world, self.catalog, self.prober, holder, report, began, rehash)
 
     def collect(self) -> int:
         """Remove from custody what nobody needs; returns how many copies went.
@@ -115,16 +148,43 @@ class System:
             return None
         return Rollouts(self.world.store, forge.deployments) if forge.deployments else None
 
+    def reverts(self, say: Say) -> Reverts | None:
+        """Proposes to declare what runs after automatic rollbacks; None: `repository.reverts` is off, or no forge."""
+        forge, tracked = self.world.forge, self.settings.repository
+        if not tracked.reverts or forge is None:
+            return None
+        world, branches = self.world, open_branches(self.settings, self.settings.state)
+        return Reverts(world.store, world.repository, forge, branches, tracked.branch, world.clock, say)
+
+    def _revert_chores(self, say: Say) -> tuple[Chore, ...]:
+        """At each poll, beside the passes."""
+        reverts = self.reverts(say)
+        return (Chore(0, Beside(reverts.tell, "reverts", self.world.clock), eager=True),) if reverts else ()
+
     def _rollout_chores(self) -> tuple[Chore, ...]:
         """At each poll, beside the passes: a forge that is slow keeps neither them nor the next look waiting."""
         rollouts = self.rollouts()
         return (Chore(0, Beside(rollouts.tell, "rollouts", self.world.clock), eager=True),) if rollouts else ()
 
-    def daemon(self, runner: Runner, trouble: Callable[[Exception | None], None]) -> Daemon:
-        """The loop around a runner."""
+    def daemon(
+        self,
+        runner: Runner,
+        trouble: Callable[[Exception | None], None],
+        tell: Callable[[str], object] = silent,
+        say: Say = lambda _, __: None,
+    ) -> Daemon:
+        """The loop around a runner; health is asked for from now on.
+
+        Args:
+            runner: Runs the passes.
+            trouble: Told when a look or a chore failed, and with None when a look succeeds.
+            tell: Told once of what can't be had, and is not needed.
+            say: Told of what was done beside the passes, for an environment.
+        """
         settings, notary = self.settings, cache(lambda: open_notary(self.settings, self.world.store))
         pace = Pace(settings.repository.poll_seconds, settings.drift_seconds, settings.stop_seconds, settings.workers)
-        return Daemon(
+        watch = DriftWatch(settings.bounds.watched_targets, self.world.clock, tell) if settings.drift_watch else None
+        daemon = Daemon(
             self.tracker,
             runner,
             pace,
@@ -137,10 +197,15 @@ class System:
                 Chore(settings.audit.checkpoint_seconds, lambda: notary().checkpoint()),
                 *self._plan_chores(),
                 *self._rollout_chores(),
+                *self._revert_chores(say),
             ),
-            (runner.remember_soaks, lambda: notary().checkpoint(anchor=False)),
+            (self.prober.stop, runner.remember_soaks, lambda: notary().checkpoint(anchor=False)),
             trouble,
+            watch,
         )
+        self.bell.heard = lambda environment: daemon.look_at((environment,))
+        self.prober.start()
+        return daemon
 
 
 def build(settings: Settings, store: Store, trace: Trace = silent) -> System:
@@ -157,28 +222,40 @@ def build(settings: Settings, store: Store, trace: Trace = silent) -> System:
         forge=_forge(settings.forge, parts),
         sources=_sources(settings, parts),
         targets=_targets(settings, parts),
-        custody=DiskCustody(settings.state / "custody", settings.bounds, clock, trace),
+        custody=Announced(DiskCustody(settings.state / "custody", settings.bounds, clock, trace), trace),
         store=store,
         clock=clock,
         bounds=settings.bounds,
+        secrets=SecretKeeper(settings.secrets),
+        activators=_activators(settings, parts),
+        probes=_probes(settings, parts),
+        repairs=settings.drift_repairs,
         newcomer=settings.new_environments,
         baseline=CommitId(settings.repository.baseline) if settings.repository.baseline else None,
         floors=settings.floors,
         gap=max(GAP * settings.drift_seconds, 2 * settings.repository.poll_seconds),
     )
-    catalog = Catalog(repository, settings.bounds)
-    return System(settings, world, catalog, Tracker(repository, catalog, store), random)
+    catalog = Catalog(repository, settings.bounds, settings.state / "outlines")
+    bell = Bell()
+    prober = Prober(world.probes, clock, random, settings.bounds, bell.ring)
+    return System(settings, world, catalog, Tracker(repository, catalog, store), random, prober, bell)
 
 
-def open_listener(system: System, daemon: Daemon, journal: Journal) -> Listener | None:
+def open_listener(
+    system: System, daemon: Daemon, journal: Journal, metrics: Callable[[], bytes] | None = None
+) -> Listener | None:
     """The HTTP listener of a daemon, bound and not yet answering; None when none is set up.
+
+    `metrics` makes the answer to a scrape; without it there is no such page.
 
     Raises:
         Terminal: `InvalidSettings`: the address can't be had, or the webhook's secret can't be used.
     """
-    from reconciler import web  # only `run` needs it, and it takes a while to load
-
     settings, forge = system.settings, system.settings.forge
+    if not (settings.web.listen or settings.web.webhook_secret_env or settings.web.webhook_secret_file):
+        return None
+    from reconciler import web  # it takes a while to load, and 30 MB
+
     tracked = web.Tracked.of(
         settings.repository.url,
         settings.repository.branch,
@@ -187,7 +264,7 @@ def open_listener(system: System, daemon: Daemon, journal: Journal) -> Listener 
         lambda: getattr(system.world.forge, "repository_id", None),
     )
     limits = web.Limits(settings.bounds.webhook_bytes)
-    return web.open_listener(_places(settings), tracked, limits, daemon, journal)
+    return web.open_listener(_places(settings), tracked, limits, daemon, journal, metrics)
 
 
 def check_listener(settings: Settings, *, taken: bool) -> str:
@@ -207,14 +284,20 @@ def _places(settings: Settings) -> Places:
     return Places(settings.web.listen, settings.web.webhook_secret_env, settings.web.webhook_secret_file)
 
 
-def open_store(settings: Settings, clock: Clock | None = None, trace: Trace = silent) -> SqlStore:
-    """The memory.
+def open_store(
+    settings: Settings,
+    clock: Clock | None = None,
+    trace: Trace = silent,
+    heard: Callable[[Attempt], None] | None = None,
+) -> SqlStore:
+    """The memory; `heard` gets each attempt when it begins, and when it ends.
 
     Raises:
         ReconcilerError: `StoreUnavailable`.
     """
     make_private(settings.state)
-    return SqlStore(settings.store_url, clock or SystemClock(), trace)
+    clock = clock or SystemClock()
+    return HeardStore(settings.store_url, clock, trace, heard) if heard else SqlStore(settings.store_url, clock, trace)
 
 
 def open_notary(settings: Settings, store: Store, trace: Trace = silent) -> Notary:
@@ -232,6 +315,12 @@ def open_repository(settings: Settings, trace: Trace = silent) -> Mirror:
     """The mirror of the tracked branch; nothing is fetched yet."""
     repository = settings.repository
     return Mirror(repository.url, repository.branch, FOLDER, settings.state / "git", settings.bounds, trace)
+
+
+def open_branches(settings: Settings, state: Path, trace: Trace = silent) -> Branches:
+    """Pushes new branches, with its folders below `state`; nothing is done yet."""
+    repository = settings.repository
+    return Branches(repository.url, repository.branch, state / "git", state / "reverts", settings.bounds, trace)
 
 
 def open_source(settings: Settings, name: str, parts: Parts) -> Source:
@@ -277,6 +366,21 @@ def _targets(settings: Settings, parts: Parts) -> dict[str, Targets]:
     }
 
 
+def _activators(settings: Settings, parts: Parts) -> dict[str, Activator]:
+    return {
+        name: AnnouncedActivator(_plugged("activator", f"activators.{name}", name, options, parts), parts.trace)
+        for name, options in settings.activators.items()
+    }
+
+
+def _probes(settings: Settings, parts: Parts) -> dict[str, Probe]:
+    """Those that ask over the network are always there: what they may ask by default is this machine."""
+    return {
+        name: _plugged("probe", f"probes.{name}", name, options, parts)
+        for name, options in {"http": {}, "tcp": {}, **settings.probes}.items()
+    }
+
+
 def _plugged(port: str, key: str, name: str, options: Mapping[str, object], parts: Parts) -> Any:
     """An adapter, found by name and given its own options."""
     group = f"reconciler.{port}s"
@@ -298,6 +402,8 @@ def makers(settings: Settings, state: Path) -> dict[str, Callable[[], object]]:
     made: dict[str, Callable[[], object]] = {}
     if settings.forge:
         made["forge"] = partial(_forge, settings.forge, parts)
+    if settings.repository.reverts:
+        made["repository.reverts"] = partial(open_branches, settings, state)
     for name in settings.source_settings():
         made[f"sources.{name}"] = partial(open_source, settings, name, parts)
     for name, options in settings.target_settings().items():

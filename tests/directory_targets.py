@@ -121,6 +121,16 @@ def snapshot(folder: Path) -> dict[str, tuple[int, ...]]:
     return found
 
 
+def next_tick(folder: Path) -> None:
+    """Wait until the file system's clock has moved on, some milliseconds: what changes now has another time."""
+    probe = folder / "probe"
+    probe.touch()
+    first = probe.stat().st_ctime_ns
+    while probe.stat().st_ctime_ns == first:
+        probe.touch()
+    probe.unlink()
+
+
 def artifact(label: str) -> tuple[bytes, Tree]:
     """An artifact and the tree that it unpacks to."""
     files: Tree = {

@@ -166,7 +166,7 @@ def _part(settings: Settings, key: str, make: Callable[[], object]) -> str:
     if port == "forge" and settings.forge:
         return f"{settings.forge.type}: {made.check()}" if isinstance(made, Checkable) else settings.forge.type
     if port != "sources":
-        return "takes its options"
+        return made.check() if isinstance(made, Checkable) else "takes its options"
     plugged = settings.source_settings()[name]
     if isinstance(made, Checkable):
         return f"{plugged.type}: {made.check()}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,16 @@ import typer
 from reconciler.cli.exits import ExitCode, Stop
 from reconciler.cli.options import EnvironmentsArgument, Output, OutputOption, settings_file
 
+_LONGEST_PROBATION = 2 * 3_600.0
+"""Seconds: twice what a file may give its first checks."""
+
 if TYPE_CHECKING:
     from reconciler.cli.log import Log
     from reconciler.daemon import Daemon
+    from reconciler.metrics.figures import Figures
+    from reconciler.metrics.passes import Passes
     from reconciler.model import EnvironmentName, Status
+    from reconciler.runner import Runner
     from reconciler.settings import Settings
     from reconciler.wiring import System
 
@@ -25,13 +31,27 @@ def run(ctx: typer.Context) -> None:
 
     SIGTERM and Ctrl-C let passes under way end; the log goes to stderr, one line per change of state.
     """
-    from reconciler.cli.log import Changes, Trouble, open_log
+    import uuid
 
-    with _system(settings_file(ctx)) as system:
-        log = open_log(system.settings)
-        runner = system.runner(Changes(log).passed)
-        daemon = system.daemon(runner, Trouble(log).looked)
-        with _listening(system, daemon, log) as url:
+    from reconciler.cli.log import open_log
+    from reconciler.cli.reports import Reports
+    from reconciler.clock import SystemClock
+    from reconciler.metrics.passes import Passes
+
+    passes = Passes(SystemClock(), uuid.uuid4().hex[:4])
+    with _system(settings_file(ctx), passes) as system:
+        log, figures = open_log(system.settings), _figures(system)
+        reports = Reports(log, passes, figures)
+        runner = system.runner(reports.passed, passes.began)
+        daemon = system.daemon(
+            runner,
+            reports.looked,
+            tell=log.info,
+            say=lambda environment, told: log.info(told, environment=environment),
+        )
+        with _listening(system, daemon, log, figures) as url:
+            if figures is not None:
+                _read(figures, system, runner, daemon, passes)
             log.info("started", **_tracked(system.settings), **({"listening": url} if url else {}))
             with _stopped_by_signals(daemon):
                 ended = daemon.run()
@@ -40,12 +60,45 @@ def run(ctx: typer.Context) -> None:
         log.info("stopped")
 
 
+def _figures(system: System) -> Figures | None:
+    """Only where somebody can ask for them: what makes them takes a few megabytes."""
+    web = system.settings.web
+    if web.listen is None or web.metrics == "none":
+        return None
+    from reconciler.metrics.figures import Figures
+
+    return Figures(system.world.clock, each=web.metrics == "environments")
+
+
+def _read(figures: Figures, system: System, runner: Runner, daemon: Daemon, passes: Passes) -> None:
+    """Where the numbers are that somebody else keeps."""
+    from reconciler.metrics.figures import Sources
+
+    figures.read_from(
+        Sources(
+            statuses=runner.statuses,
+            waiting=lambda: daemon.waiting,
+            under_way=lambda: passes.under_way,
+            workers=system.settings.workers,
+            skipped=lambda: runner.skipped,
+            forge_requests=_requests_of(system),
+            probes=lambda: system.prober.made,
+        )
+    )
+
+
+def _requests_of(system: System) -> Callable[[], int] | None:
+    """A forge that asks no server has none."""
+    forge = system.world.forge
+    return (lambda: getattr(forge, "requests", 0)) if hasattr(forge, "requests") else None
+
+
 @contextlib.contextmanager
-def _listening(system: System, daemon: Daemon, log: Log) -> Iterator[str]:
+def _listening(system: System, daemon: Daemon, log: Log, figures: Figures | None) -> Iterator[str]:
     """Answer HTTP while the daemon runs, if it is to; gives the address, or nothing."""
     from reconciler import wiring
 
-    listener = wiring.open_listener(system, daemon, _WebLog(log))
+    listener = wiring.open_listener(system, daemon, _WebLog(log), figures.scrape if figures else None)
     if listener is None:
         yield ""
         return
@@ -168,12 +221,23 @@ def _named(system: System, environments: Sequence[str]) -> list[EnvironmentName]
     return [EnvironmentName(name) for name in dict.fromkeys(environments)] or known
 
 
+@contextlib.contextmanager
+def _checking(system: System) -> Iterator[None]:
+    """Ask for the health of what is live meanwhile."""
+    system.prober.start()
+    try:
+        yield
+    finally:
+        system.prober.stop()
+
+
 def _pass(system: System, names: Sequence[EnvironmentName]) -> list[Status]:
     """One pass for each, several at once, but none before those that it promotes from; in the order of the names."""
     import traceback
     from concurrent.futures import ThreadPoolExecutor
 
     from reconciler.cli.render import note
+    from reconciler.model import Health
 
     def report(status: Status, _: Status | None, problem: Exception | None) -> None:
         if problem is not None:
@@ -183,19 +247,27 @@ def _pass(system: System, names: Sequence[EnvironmentName]) -> list[Status]:
 
     runner = system.runner(report)
     done: dict[EnvironmentName, Status] = {}
-    with ThreadPoolExecutor(system.settings.workers) as pool:
+    with _checking(system), ThreadPoolExecutor(system.settings.workers) as pool:
         for group in system.catalog.in_order(names):
-            done |= {name: result.status for name, result in zip(group, pool.map(runner.run, group), strict=True)}
+            waiting: Sequence[EnvironmentName] = group
+            while waiting:
+                results = zip(waiting, pool.map(runner.run, waiting), strict=True)
+                done |= {name: result.status for name, result in results}
+                waiting = [name for name in group if done[name].health is Health.PROGRESSING]
+                if waiting:
+                    note(f"waiting for the first health checks of {', '.join(waiting)}")
+                    system.prober.settle(waiting, _LONGEST_PROBATION)
     return [done[name] for name in names]
 
 
 @contextlib.contextmanager
-def _system(config: Path | None) -> Iterator[System]:
-    """Every part, for the one process that may act."""
+def _system(config: Path | None, passes: Passes | None = None) -> Iterator[System]:
+    """Every part, for the one process that may act; `passes` hears what they do."""
     from reconciler import statefolder, wiring
     from reconciler.cli import memory
     from reconciler.settings import load
 
     settings = load(config)
-    with statefolder.exclusive(settings.state), memory.opened(settings) as store:
-        yield wiring.build(settings, store)
+    trace, heard = (passes.step, passes.recorded) if passes else (wiring.silent, None)
+    with statefolder.exclusive(settings.state), memory.opened(settings, trace, heard) as store:
+        yield wiring.build(settings, store, trace)

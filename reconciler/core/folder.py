@@ -5,7 +5,7 @@ The same rules for a commit's tree and for files on disk, so that `validate` and
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 
 from reconciler.core.circles import circles, way_around
 from reconciler.core.declare import FOLDER, Reading, read
@@ -58,9 +58,15 @@ def rivals(
     files: Mapping[EnvironmentName, tuple[str, Reading]],
 ) -> dict[EnvironmentName, tuple[EnvironmentName, ...]]:
     """Environments whose target paths are the same, or one inside another."""
-    places = sorted(
-        (reading.declaration.target.path + "/", name) for name, (_, reading) in files.items() if reading.declaration
+    return overlaps(
+        sorted(
+            (reading.declaration.target.path + "/", name) for name, (_, reading) in files.items() if reading.declaration
+        )
     )
+
+
+def overlaps(places: Iterable[tuple[str, EnvironmentName]]) -> dict[EnvironmentName, tuple[EnvironmentName, ...]]:
+    """The same, of the places that they claim: in order, with a slash behind each."""
     found: dict[EnvironmentName, set[EnvironmentName]] = {}
     outer: list[tuple[str, EnvironmentName]] = []
     for place, name in places:
@@ -88,9 +94,18 @@ def upstream_problems(
     return waiting_problems(files.keys(), after)
 
 
-def waiting_problems(names: Set[EnvironmentName], after: Mapping[str, Collection[str]]) -> dict[EnvironmentName, str]:
-    """The same, of what each of these names waits for."""
-    found = {name: text for name in names if (text := _no_upstream(name, after.get(name, ()), names))}
+def waiting_problems(
+    names: Set[EnvironmentName], after: Mapping[str, Collection[str]], declared: Set[EnvironmentName] | None = None
+) -> dict[EnvironmentName, str]:
+    """The same, of what each of these names waits for.
+
+    Args:
+        names: All, or some with everything that they wait for, directly or not.
+        after: Whom each of them waits for.
+        declared: All names; left out: those are all.
+    """
+    known = names if declared is None else declared
+    found = {name: text for name in names if (text := _no_upstream(name, after.get(name, ()), known))}
     for circle in circles(after):
         found.update((name, _circle(name, circle, after)) for name in names & circle if name not in found)
     return found

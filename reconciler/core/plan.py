@@ -94,19 +94,22 @@ def plan_digest(
     return hashlib.sha256(canonical(document).encode()).hexdigest()
 
 
-def decide(wanted: Wanted, observed: Observation, was_live: Callable[[RunId, Digest], bool]) -> Action:
+def decide(
+    wanted: Wanted, observed: Observation, was_live: Callable[[RunId, Digest], bool], *, repairs: bool = True
+) -> Action:
     """The one action that brings a target from what it is to what is wanted.
 
     Args:
         wanted: What the declaration asks for.
         observed: What is there.
         was_live: Whether an artifact was live here before; asked only of one of an earlier run than the live one.
+        repairs: Whether drift is mended now; else it is only told.
     """
     live = observed.live
     if live is None or (live.run_id, live.sha256) != (wanted.run_id, wanted.sha256):
         back = live is not None and wanted.run_id < live.run_id and was_live(wanted.run_id, wanted.sha256)
         return Action.ROLLBACK if back else Action.DEPLOY
-    if observed.drift:
+    if observed.drift and repairs:
         return Action.REPAIR
     accepted = observed.accepted
     if accepted is None or accepted.declaration != wanted.declaration:

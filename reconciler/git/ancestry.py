@@ -1,4 +1,4 @@
-"""Who descends from whom: one process per new tip, whatever the number of questions asked of it.
+"""Who descends from whom: no process for short ways, and none for any number of questions asked of one tip.
 
 A pass over many environments asks for each whether the tip descends from what was last accepted there.
 The ancestors of the tip are held as a set of binary names (some 90 bytes for each commit) and extended by
@@ -11,7 +11,9 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
-from reconciler.git.command import Git
+from reconciler.git.command import Git, GitFailed
+from reconciler.git.nodes import Nodes, TooFar
+from reconciler.git.reader import Missing
 from reconciler.model import CommitId
 
 HISTORY_BYTES = 512 * 1024**2
@@ -23,8 +25,9 @@ _ANSWERS = 4096
 class Ancestry:
     """Answers for one mirror. Safe to use from several threads."""
 
-    def __init__(self, git: Git) -> None:
+    def __init__(self, git: Git, nodes: Nodes) -> None:
         self._git = git
+        self._nodes = nodes
         self._lock = threading.Lock()
         self._tip: CommitId | None = None
         self._known: set[bytes] = set()
@@ -46,18 +49,28 @@ class Ancestry:
             return bytes.fromhex(old) in self._known
 
     def of_pair(self, mirror: Path, old: CommitId, new: CommitId) -> bool:
-        """The same for any two commits; False when either is unknown. One process, the answer is kept."""
+        """The same for any two commits; False when either is unknown. At most one process, the answer is kept."""
         with self._lock:
             if (old, new) in self._answers:
                 self._answers.move_to_end((old, new))
                 return self._answers[old, new]
-        code, _, _ = self._git.ask(mirror, "merge-base", "--is-ancestor", old, new)
-        if code in (0, 1):  # anything else may be otherwise after a fetch
+        found = self._answer(mirror, old, new)
+        if found is not None:  # anything else may be otherwise after a fetch
             with self._lock:
-                self._answers[old, new] = code == 0
+                self._answers[old, new] = found
                 while len(self._answers) > _ANSWERS:
                     self._answers.popitem(last=False)
-        return code == 0
+        return found or False
+
+    def _answer(self, mirror: Path, old: CommitId, new: CommitId) -> bool | None:
+        """By a short walk, or else by git; None when one of them is unknown."""
+        try:
+            return self._nodes.walk().descends(old, new)
+        except Missing:
+            return None
+        except (TooFar, GitFailed):
+            code, _, _ = self._git.ask(mirror, "merge-base", "--is-ancestor", old, new)
+            return code == 0 if code in (0, 1) else None
 
     def of_fetched(self, mirror: Path, old: CommitId, last: CommitId | None) -> bool:
         """Whether what was fetched last is `old` or descends from it. No process when it is that, or is covered."""
@@ -77,9 +90,26 @@ class Ancestry:
 
         It does exactly when `known` is the parent of a commit that is reachable from `tip` and not from it.
         """
+        try:
+            return self._extend_by_walking(known, tip)
+        except (TooFar, GitFailed):
+            pass
         code, listing, _ = self._git.ask(mirror, "rev-list", "--parents", tip, f"^{known}", "--", limit=HISTORY_BYTES)
         lines = [line.split() for line in listing.decode("ascii", "replace").splitlines()]
         if code != 0 or not any(known in parents for _, *parents in lines):
             return False
         self._known.update(bytes.fromhex(name) for name, *_ in lines)
         return True
+
+    def _extend_by_walking(self, known: CommitId, tip: CommitId) -> bool:
+        walk = self._nodes.walk()
+        fresh, level, reached = {bytes.fromhex(tip)}, [tip], False
+        while level:
+            walk.look(level)
+            parents = {parent for name in level for parent in walk.node(name).parents}
+            reached = reached or known in parents
+            level = [name for name in parents if (key := bytes.fromhex(name)) not in self._known and key not in fresh]
+            fresh.update(map(bytes.fromhex, level))
+        if reached:
+            self._known |= fresh
+        return reached

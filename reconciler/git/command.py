@@ -40,6 +40,7 @@ _FIXED = {
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_ATTR_NOSYSTEM": "1",
     "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_GRAFT_FILE": f"{os.devnull}/none",
     "GIT_LITERAL_PATHSPECS": "1",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_PROTOCOL_FROM_USER": "0",
@@ -52,6 +53,7 @@ _CONFIG = {
     "core.hooksPath": os.devnull,
     "core.fsync": "all",
     "core.bigFileThreshold": "1m",
+    "core.commitGraph": "false",
     "credential.helper": "",
     "fetch.fsckObjects": "true",
     "fetch.unpackLimit": "1",
@@ -68,6 +70,8 @@ _CONFIG = {
     "transfer.bundleURI": "false",
 }
 _USERINFO = re.compile(r"(?<=://)[^/\s@]+@")
+_TELLING = ("fatal:", "error:", "ERROR:", "remote: error:", "! [")
+"""How the lines begin that say what is wrong; the last three are a server's on a push."""
 
 Sink = Callable[[bytes], None]
 
@@ -137,6 +141,19 @@ class Git:
         seconds = self._bounds.git_local_seconds
         return self._run(git_dir, arguments, self._local, stdin, seconds, collected, sink or collected)
 
+    def start(self, git_dir: Path, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a command on the mirror alone that goes on until its starter has `PROCESSES` end it.
+
+        Raises:
+            Transient: `RepositoryUnavailable`: it can't be started.
+        """
+        self._trace(f"git {arguments[0]}")
+        return PROCESSES.start(("git", f"--git-dir={git_dir}", *arguments), self._local, subprocess.PIPE)
+
+    def late(self, command: str) -> Transient:
+        """That a command on the mirror did not answer within its deadline."""
+        return _late(self._remote, command, self._bounds.git_local_seconds)
+
     def _run(
         self,
         git_dir: Path,
@@ -160,7 +177,7 @@ class Git:
                     code = process.wait(timeout=max(0.0, expires - self._clock.monotonic()))
                 except subprocess.TimeoutExpired:
                     raise _late(self._remote, arguments[0], seconds) from None
-        return code, bytes(collected.data), _last_words(bytes(conversation.complaint))
+        return code, bytes(collected.data), last_words(bytes(conversation.complaint))
 
 
 class _Collected:
@@ -247,6 +264,8 @@ def _environment(bounds: Bounds, remote: Remote | None) -> dict[str, str]:
     # A shared connection outlives its first user and would keep our pipes open past every deadline.
     variables["GIT_SSH_COMMAND"] = ssh + " -o ControlMaster=no -o ControlPath=none -o ForwardAgent=no"
     variables["GIT_ALLOW_PROTOCOL"] = remote.protocol if remote else "none"
+    if remote is None:
+        variables["GIT_SHALLOW_FILE"] = ""  # the mirror is whole: nothing cuts its history off
     variables["GIT_CONFIG_COUNT"] = str(len(config))
     for index, (key, value) in enumerate(config.items()):
         variables[f"GIT_CONFIG_KEY_{index}"] = key
@@ -254,10 +273,10 @@ def _environment(bounds: Bounds, remote: Remote | None) -> dict[str, str]:
     return variables | _FIXED
 
 
-def _last_words(stderr: bytes) -> str:
+def last_words(stderr: bytes) -> str:
     """The line of git's complaint that says what is wrong, fit to be shown."""
     lines = [line.strip() for line in stderr.decode("utf-8", "replace").splitlines() if line.strip()]
-    telling = [line for line in lines if line.startswith(("fatal:", "error:"))] or lines[-1:]
+    telling = [line for line in lines if line.startswith(_TELLING)] or lines[-1:]
     text = "; ".join(dict.fromkeys(telling[:3]))
     return "".join(c if c.isprintable() else "?" for c in _USERINFO.sub("", text))[:500]
 

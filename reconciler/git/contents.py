@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from reconciler.git import objects
-from reconciler.git.command import Git, GitFailed
-from reconciler.git.local import LocalMirror
+from reconciler.git.reader import Readers
 from reconciler.git.recent import Recent
 from reconciler.model import BlobId, Commit, CommitId
 
@@ -28,9 +27,8 @@ BLOB_KEPT_BYTES = 8 * 1024
 class Contents:
     """Reads objects of one mirror; safe to use from several threads."""
 
-    def __init__(self, git: Git, mirror: LocalMirror) -> None:
-        self._git = git
-        self._mirror = mirror
+    def __init__(self, readers: Readers) -> None:
+        self._readers = readers
         self._commits: Recent[CommitId, Commit] = Recent(COMMITS_KEPT)
         self._blobs: Recent[BlobId, bytes] = Recent(BLOBS_KEPT)
 
@@ -41,7 +39,7 @@ class Contents:
             GitFailed: The mirror does not hold them all, whole.
         """
         known = {name: data for name in names if (data := self._blobs.get(name)) is not None and len(data) <= limit}
-        read = self._batch("blob", tuple(name for name in names if name not in known), limit)
+        read = self._read("blob", tuple(name for name in names if name not in known), limit)
         for name, data in read.items():
             if data is not None and len(data) <= BLOB_KEPT_BYTES:
                 self._blobs.put(name, data)
@@ -55,7 +53,7 @@ class Contents:
         """
         if (known := self._commits.get(name)) is not None:
             return known
-        raw = self._batch("commit", (name,), limit)[name]
+        raw = self._read("commit", (name,), limit)[name]
         if raw is None:
             return None
         commit = objects.commit(name, raw)
@@ -70,17 +68,10 @@ class Contents:
             GitFailed: The mirror does not hold them all, whole.
         """
         wanted = tuple(name for name in names if name not in self._commits)
-        for name, raw in self._batch("commit", wanted, COMMIT_KEPT_BYTES).items():
+        for name, raw in self._read("commit", wanted, COMMIT_KEPT_BYTES).items():
             if raw is not None:
                 self._commits.put(name, objects.commit(name, raw))
 
-    def _batch(self, kind: str, names: tuple[_Name, ...], limit: int) -> dict[_Name, bytes | None]:
-        """Objects by name through one `cat-file --batch`; None for the larger ones."""
-        found: dict[str, bytes | None] = {}
-        if names:
-            batch = objects.Batch(kind, limit, found.__setitem__)
-            wanted = "".join(f"{name}\n" for name in names).encode("ascii")
-            self._git.local(self._mirror.path, "cat-file", "--batch", stdin=wanted, sink=batch.feed)
-        if any(name not in found for name in names):
-            raise GitFailed("the local mirror: git cat-file left out an object")
+    def _read(self, kind: str, names: tuple[_Name, ...], limit: int) -> dict[_Name, bytes | None]:
+        found = self._readers.read(kind, names, limit)
         return {name: found[name] for name in names}

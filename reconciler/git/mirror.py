@@ -22,17 +22,15 @@ from reconciler.git.ancestry import Ancestry
 from reconciler.git.beyond import Beyond
 from reconciler.git.command import Git, GitFailed
 from reconciler.git.contents import COMMITS_KEPT, Contents
+from reconciler.git.history import PATH_BYTES, History
 from reconciler.git.local import LocalMirror
-from reconciler.git.recent import Recent
+from reconciler.git.nodes import Nodes
+from reconciler.git.reader import Readers
+from reconciler.git.trees import Trees
 from reconciler.model import BlobId, Change, Commit, CommitId, TreeEntry
 from reconciler.ports import Trace
 
 _T = TypeVar("_T")
-
-PATH_BYTES = 1024
-"""Bytes that one path of a tree may take on average; with `bounds.environments`, the limit of one listing."""
-ENTRIES_KEPT = 4096
-"""Entries of trees kept in memory after they were asked for one by one."""
 
 
 class Mirror:
@@ -58,10 +56,12 @@ class Mirror:
         self._git = Git(self._remote, bounds, trace)
         self._local = LocalMirror(directory, self._remote, branch, self._git, bounds)
         self._nowhere = directory / "none"  # so that `ls-remote` reads no repository's configuration
-        self._ancestry = Ancestry(self._git)
+        readers = Readers(self._git, self._local, bounds)
+        nodes = Nodes(readers)
+        self._ancestry = Ancestry(self._git, nodes)
         self._present: CommitId | None = None
-        self._contents = Contents(self._git, self._local)
-        self._entries: Recent[tuple[CommitId, str], TreeEntry] = Recent(ENTRIES_KEPT)
+        self._contents = Contents(readers)
+        self._history = History(self._git, self._local, self._folder, nodes, Trees(readers), bounds)
         self._beyond = Beyond(
             self._remote, branch, self._local, self._git, self._ancestry, self._nowhere, self._replace, bounds, trace
         )
@@ -126,16 +126,7 @@ class Mirror:
         Raises:
             Transient: `RepositoryUnavailable`.
         """
-        if (known := self._entries.get((commit, path))) is not None:
-            return known
-        full = self._full(path)
-        arguments = ("ls-tree", "-z", "--full-tree", commit, "--", full)
-        listing = self._reading(lambda: self._ask(*arguments, limit=64 * 1024), commit)
-        found = dict(objects.tree_entries(listing, "")).get(full)
-        if found is None or found.mode == "040000":
-            return None
-        self._entries.put((commit, path), found)
-        return found
+        return self._reading(lambda: self._history.entry(commit, path), commit)
 
     def changed_paths(self, old: CommitId, new: CommitId) -> Set[str]:
         """Paths, relative to the declarations' folder, that differ between two commits; a mode counts.
@@ -143,11 +134,7 @@ class Mirror:
         Raises:
             Transient: `RepositoryUnavailable`.
         """
-        options = ("-r", "-z", "--name-only", "--no-renames", "--ignore-submodules=none", "--no-ext-diff")
-        where = ("--", self._folder) if self._folder else ("--",)
-        limit = 2 * self._bounds.environments * PATH_BYTES
-        listing = self._reading(lambda: self._ask("diff-tree", *options, old, new, *where, limit=limit), old, new)
-        return {objects.relative(objects.text(path), self._folder) for path in listing.split(b"\0")[:-1]}
+        return self._reading(lambda: self._history.changed_paths(old, new), old, new)
 
     def read_blobs(self, blobs: Iterable[BlobId], limit: int) -> Mapping[BlobId, bytes | None]:
         """Contents in one batch, each hashed against its name. None stands for a blob of more than `limit` bytes.
@@ -161,7 +148,7 @@ class Mirror:
     def is_ancestor(self, old: CommitId, new: CommitId) -> bool:
         """Whether `new` is `old` or descends from it. False when either is unknown.
 
-        Asked of the fetched tip, any number of questions costs one process together.
+        Asked of the fetched tip, any number of questions costs one process together at most.
 
         Raises:
             Transient: `RepositoryUnavailable`.
@@ -175,31 +162,20 @@ class Mirror:
     def changes(self, path: str, after: CommitId | None, upto: CommitId) -> tuple[Change, ...]:
         """First-parent commits in `after..upto` that changed the file, oldest first; from the root for None.
 
-        A merge counts by what it changed against its first parent, whether or not that came from the other
-        side. `-m` and `--full-history` say so to older gits, which follow the side that agrees with the result.
+        A merge counts by what it changed against its first parent.
 
         Raises:
             Transient: `RepositoryUnavailable`.
             PolicyDenied: `ApprovalMissing`, for more than `bounds.changes`.
         """
-        full = self._full(path)
-        limit = self._bounds.changes
-        options = ("-z", "--raw", "--no-abbrev", "--no-renames", "--no-notes", "--no-mailmap", "--no-ext-diff")
-        walk = ("--first-parent", "-m", "--full-history", "--topo-order", "--root", f"--max-count={limit + 1}")
-        span = (upto,) if after is None else (upto, f"^{after}")
-        arguments = ("log", *walk, *options, objects.HISTORY_FORMAT, *span, "--", full)
-
-        def read() -> list[Change]:
-            return objects.changes(self._ask(*arguments, limit=(limit + 1) * PATH_BYTES), full)
-
-        found = self._reading(read, upto, *([after] if after else []))
-        if len(found) > limit:
+        found = self._reading(lambda: self._history.changes(path, after, upto), upto, *([after] if after else []))
+        if len(found) > self._bounds.changes:
             raise PolicyDenied(
                 Reason.APPROVAL_MISSING,
-                f"{full} was changed more than {limit} times since it was last accepted",
+                f"{self._history.full(path)} was changed more than {self._bounds.changes} times since it was last "
+                "accepted",
                 "raise bounds.changes in the settings, so that each of them can be judged",
             )
-        found.reverse()
         return tuple(found)
 
     def commit(self, commit: CommitId) -> Commit:
@@ -227,9 +203,7 @@ class Mirror:
         Raises:
             Transient: `RepositoryUnavailable`.
         """
-        arguments = ("rev-list", f"--max-count={limit + 1}", head, f"^{base}", "--")
-        listing = self._reading(lambda: self._ask(*arguments, limit=(limit + 2) * 80), base, head)
-        names = tuple(CommitId(name) for name in listing.decode("ascii", "replace").split())
+        names = self._reading(lambda: self._history.between(base, head, limit), base, head)
         if len(names) <= min(limit, COMMITS_KEPT):
             self._reading(lambda: self._contents.read_ahead(names), base, head)
         return names
@@ -240,14 +214,7 @@ class Mirror:
         Raises:
             Transient: `RepositoryUnavailable`.
         """
-
-        def read() -> bytes:
-            code, output, complaint = self._git.ask(self._local.path, "merge-base", "--all", one, other)
-            if code not in (0, 1):  # 1: unrelated histories
-                raise GitFailed(f"the local mirror: git merge-base: {complaint or f'ended with {code}'}")
-            return output
-
-        return tuple(CommitId(name) for name in self._reading(read, one, other).decode("ascii", "replace").split())
+        return self._reading(lambda: self._history.merge_bases(one, other), one, other)
 
     def retrieve(self, commit: CommitId, ref: str) -> None:
         """Make a commit readable that the branch does not hold; see `beyond.Beyond.retrieve`."""
@@ -270,9 +237,6 @@ class Mirror:
             return remote.watched(self._remote, self._branch)
         except OSError:  # gone or unreadable: polling says so
             return ()
-
-    def _full(self, path: str) -> str:
-        return f"{self._folder}/{path}" if self._folder else path
 
     def _holds(self, tip: CommitId) -> bool:
         """Whether the mirror holds a commit with all its history. No process when it is the last fetched."""

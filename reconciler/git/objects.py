@@ -76,13 +76,18 @@ class Batch:
         content = bytes(self._buffer[: self._left]) if self._keep else None
         del self._buffer[:wanted]
         if content is not None:
-            _check(self._name, self._kind, content)
+            check(self._name, self._kind, content)
         self._take(self._name, content)
         self._name = None
         return True
 
 
-def _check(name: str, kind: str, content: bytes) -> None:
+def check(name: str, kind: str, content: bytes) -> None:
+    """See that an object is what its name says.
+
+    Raises:
+        GitFailed: It is not.
+    """
     algorithm = "sha1" if len(name) == 40 else "sha256"
     found = hashlib.new(algorithm, b"%s %d\0" % (kind.encode(), len(content)), usedforsecurity=False)
     found.update(content)

@@ -31,7 +31,7 @@ class Processes:
     """The git processes of this program. Safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # readers that nobody needs any more are ended at any point, even in `start`
         self._running: set[subprocess.Popen[bytes]] = set()
         self._closed = False
 
@@ -42,6 +42,18 @@ class Processes:
         """A process for as long as the block lasts; what is left of it then is killed.
 
         Raises:
+            Transient: `RepositoryUnavailable`, as `start` does.
+        """
+        process = self.start(argv, environment, stdin)
+        try:
+            yield process
+        finally:
+            self.end(process)
+
+    def start(self, argv: tuple[str, ...], environment: Mapping[str, str], stdin: int) -> subprocess.Popen[bytes]:
+        """A process that runs until it is ended.
+
+        Raises:
             Transient: `RepositoryUnavailable`: it can't be started, or everything was ended by `kill_all`.
         """
         with self._lock:  # or a process that starts just now would be missed
@@ -49,19 +61,20 @@ class Processes:
                 raise Transient(Reason.REPOSITORY_UNAVAILABLE, "git is not started any more: the program stops")
             process = _start(argv, environment, stdin)
             self._running.add(process)
+            return process
+
+    def end(self, process: subprocess.Popen[bytes]) -> None:
+        """Kill what is left of a process, and close what connects us with it."""
         with process:
-            try:
-                yield process
-            finally:
-                with self._lock:
-                    self._running.discard(process)
-                _kill(process)
+            with self._lock:
+                self._running.discard(process)
+            _kill(process)
 
     def kill_all(self) -> None:
         """End every process with its children, and start none from now on. Whoever waits for one gets an error."""
         with self._lock:
             self._closed = True
-            for process in self._running:
+            for process in tuple(self._running):
                 _signal(process)
 
 

@@ -23,18 +23,30 @@ from reconciler.model.governance import AcceptedPolicy, Rewrite, Soak
 from reconciler.model.ids import BlobId, CommitId, Digest, EnvironmentName, RunId
 from reconciler.model.memory import Action, Attempt, Declared, Health, OperatorHand, Outcome, Status, Sync, Transition
 from reconciler.model.notices import OpenRequest, PlanNotice, Rollout, RolloutState, ToldPlan
-from reconciler.model.target import Accepted, Drift, DriftKind, Observation, Release
+from reconciler.model.running import Checked, HealthState, Probed, Readiness
+from reconciler.model.target import (
+    Accepted,
+    Activation,
+    Drift,
+    DriftKind,
+    Failed,
+    Observation,
+    Release,
+    Service,
+)
 from reconciler.model.verdict import Gate, GateResult, Verdict
 
 __all__ = [
     "Accepted",
     "AcceptedPolicy",
     "Action",
+    "Activation",
     "Artifact",
     "Attempt",
     "BlobId",
     "Change",
     "ChangeRequest",
+    "Checked",
     "Commit",
     "CommitId",
     "Decision",
@@ -43,17 +55,21 @@ __all__ = [
     "Drift",
     "DriftKind",
     "EnvironmentName",
+    "Failed",
     "ForgeFacts",
     "Gate",
     "GateResult",
     "Health",
+    "HealthState",
     "Observation",
     "OpenRequest",
     "OperatorHand",
     "Outcome",
     "Person",
     "PlanNotice",
+    "Probed",
     "Proposal",
+    "Readiness",
     "Release",
     "Review",
     "Rewrite",
@@ -61,6 +77,7 @@ __all__ = [
     "RolloutState",
     "Run",
     "RunId",
+    "Service",
     "Soak",
     "Status",
     "Sync",

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from reconciler.errors import Reason
 from reconciler.model.ids import CommitId, Digest, EnvironmentName, RunId
+from reconciler.model.running import Readiness
 from reconciler.model.target import Drift, Release
 from reconciler.model.verdict import GateResult
 
@@ -41,6 +42,8 @@ class Action(StrEnum):
     ROLLBACK = "rollback"
     """Back to an artifact of an earlier run that was live here before."""
     REPAIR = "repair"
+    ACTIVATE = "activate"
+    """The artifact is live already: it is started anew, with other settings or because it does not run."""
 
 
 class Outcome(StrEnum):
@@ -82,6 +85,8 @@ class Attempt:
     outcome: Outcome | None = None
     reason: Reason | None = None
     message: str = ""
+    output: str = ""
+    """What the activation printed: bounded, secrets masked; empty when it printed nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,8 @@ class Status:
     """Where it lives; empty while nobody can tell."""
     since: datetime | None = None
     """When sync, health, reason or live last changed."""
+    rollback: Readiness | None = None
+    """Whether a rollback would work, as of the last thorough look; None while nobody looked, or nothing is kept."""
 
     @property
     def ready(self) -> bool:

@@ -20,8 +20,11 @@ class Gate(StrEnum):
     PROVENANCE = "provenance"
     PROMOTION = "promotion"
     FREEZE = "freeze"
+    ACTIVATION = "activation"
+    """The activation is allowed, and has all secrets that it needs; later, that it came about."""
     CUSTODY = "custody"
     TARGET = "target"
+    HEALTH = "health"
 
 
 class Verdict(StrEnum):

@@ -1,15 +1,17 @@
 """ONE pass for ONE environment, in the order of the way of the data.
 
-`planner.py` is the judgement, without effect; `run.py` carries it out. `gates.py` brings the facts to each gate of
-`core`, `letting_in.py` and `changes.py` those of the file's way along the branch, `upstream.py` those of the
-environments before; `home.py` finds out where it lives and what is there; `record.py` says where it stands.
-`world.py` names the ports that a pass touches; `fleet.py`, with `rulebook.py` and `soaks.py`, what concerns more than
-one environment. None of it knows an adapter, thread or schedule.
+`planner.py` is the judgement, without effect; `run.py` carries it out: `effects.py` has the effects and their record,
+`living.py` what brings a release to life, `probation.py` what its first checks decide, `scene.py` what they share.
+`gates.py` brings the facts to each gate of `core`, `letting_in.py` and `changes.py` those of the file's way along the
+branch, `upstream.py` those of the environments before; `home.py` finds out where it lives and what is there;
+`record.py` says where it stands. `world.py` names the ports that a pass touches; `fleet.py`, with `rulebook.py` and
+`soaks.py`, what concerns more than one environment. None of it knows an adapter, thread or schedule.
 """
 
 from __future__ import annotations
 
 from reconciler.pipeline.fleet import Fleet
+from reconciler.pipeline.home import Home, trouble
 from reconciler.pipeline.planner import Planned, Planner
 from reconciler.pipeline.record import internal_error, unrecorded
 from reconciler.pipeline.rulebook import Rulebook
@@ -20,6 +22,7 @@ from reconciler.pipeline.world import Fence, World
 __all__ = [
     "Fence",
     "Fleet",
+    "Home",
     "Pass",
     "Planned",
     "Planner",
@@ -27,5 +30,6 @@ __all__ = [
     "Soaks",
     "World",
     "internal_error",
+    "trouble",
     "unrecorded",
 ]

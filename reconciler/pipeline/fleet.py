@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from reconciler.catalog import Catalog
 from reconciler.pipeline.rulebook import Rulebook
 from reconciler.pipeline.soaks import Soaks
+from reconciler.ports import Checks
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +17,5 @@ class Fleet:
     catalog: Catalog
     rulebook: Rulebook
     soaks: Soaks
+    checks: Checks
+    """Of the health of what is live, made beside the passes."""

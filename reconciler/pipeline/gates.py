@@ -19,9 +19,11 @@ from reconciler.model import (
     Action,
     Attempt,
     Change,
+    Checked,
     CommitId,
     Gate,
     GateResult,
+    HealthState,
     OperatorHand,
     Status,
     Verdict,
@@ -274,6 +276,17 @@ class Gates:
             raise Held(GateResult(Gate.FREEZE, Verdict.HELD, Reason.FROZEN, message, (), hint, frozen.opens))
         told = f"none of {len(windows)} windows is closed" if windows else "no window names this environment"
         self.passed(Gate.FREEZE, told, *_said(rules.pending))
+
+    def health(self, checked: Checked | None) -> None:
+        """What the checks of what is live say; it never holds a change of it."""
+        if checked is None:
+            self.passed(Gate.HEALTH, "nothing asks for its health")
+        elif checked.state is HealthState.HEALTHY:
+            self.passed(Gate.HEALTH, "its checks pass")
+        elif checked.state is HealthState.WAITING:
+            self.keep(GateResult(Gate.HEALTH, Verdict.PENDING, message="its first checks have not passed yet"))
+        else:
+            self.keep(GateResult(Gate.HEALTH, Verdict.HELD, Reason.HEALTH_CHECK_FAILED, checked.message))
 
     def provenance(self, declaration: Declaration) -> Origin:
         """The declared run may be promoted, and has the artifact.

@@ -30,26 +30,34 @@ class Home:
     """The file as it was when it was accepted; None before that, or when this history does not hold it."""
     rebased: CommitId | None = None
     """Where an operator accepted a rewritten branch, when what was accepted is of the history before."""
+    glance: bytes | None = None
+    """A cheap look taken right before it was observed: the same one later means that nothing was touched since."""
 
 
-def find_home(world: World, file: DeclaredFile) -> Home | None:
+def find_home(world: World, file: DeclaredFile, *, thorough: bool = False) -> Home | None:
     """Observe the environment where it lives; None when no declaration tells where that is.
+
+    Args:
+        world: The parts.
+        file: What is declared.
+        thorough: Hash every byte of what is live.
 
     Raises:
         ReconcilerError: The target is not allowed or out of reach.
     """
     remembered = world.store.accepted(file.environment)
-    reading, rebased = _accepted_reading(world, file, remembered) if remembered else (None, None)
+    reading, rebased = accepted_reading(world, file, remembered) if remembered else (None, None)
     told = reading or file.reading
     if told is None or told.declaration is None:
         return None
     declaration = told.declaration
     target = target_of(world, file.environment, declaration)
-    observed = target.observe()
+    glance = target.glance()
+    observed = target.observe(thorough=thorough)
     accepted = observed.accepted or remembered
     if accepted and accepted != remembered:
-        reading, rebased = _accepted_reading(world, file, accepted)
-    return Home(target, declaration.target.path, observed, accepted, reading, rebased)
+        reading, rebased = accepted_reading(world, file, accepted)
+    return Home(target, declaration.target.path, observed, accepted, reading, rebased, glance)
 
 
 def move_home(world: World, file: DeclaredFile, home: Home | None, declaration: Declaration) -> Home:
@@ -109,7 +117,7 @@ def reading_of(world: World, file: DeclaredFile, entry: TreeEntry | None) -> Rea
     return read_entry(file.path, entry, contents)
 
 
-def _accepted_reading(world: World, file: DeclaredFile, accepted: Accepted) -> tuple[Reading | None, CommitId | None]:
+def accepted_reading(world: World, file: DeclaredFile, accepted: Accepted) -> tuple[Reading | None, CommitId | None]:
     """The very bytes that an accepted record names, and where they were rebased to, if they were.
 
     None instead of the bytes when this history does not hold them.

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from datetime import datetime
+from typing import NoReturn, TypeVar
 
 from reconciler.catalog import Declared as DeclaredFile
 from reconciler.core.approve import Approval
 from reconciler.core.declare import Declaration
 from reconciler.core.plan import INSTALLS, Plan, Proposed, Wanted, decide
-from reconciler.errors import BAD_BYTES
+from reconciler.core.schedule import repair_from
+from reconciler.errors import BAD_BYTES, DID_NOT_RUN, Reason
 from reconciler.model import (
     Action,
     Attempt,
@@ -31,9 +33,11 @@ from reconciler.model import (
 from reconciler.pipeline.fleet import Fleet
 from reconciler.pipeline.gates import Gates
 from reconciler.pipeline.home import Home, find_home, move_home
+from reconciler.pipeline.living import Needs, due, has_failed, may_run, needs, with_unit
 from reconciler.pipeline.origin import Origin
 from reconciler.pipeline.world import Held, World, gate
 
+_NOT_AGAIN = BAD_BYTES | DID_NOT_RUN
 _REMEMBERED = 50
 """Attempts that are searched for bytes that failed before."""
 _Answer = TypeVar("_Answer")
@@ -88,15 +92,20 @@ class Planner:
         self.wanted: Wanted | None = None
         self.action = Action.NONE
         self.origin: Origin | None = None
+        self.needs: Needs | None = None
+        """What an activation would be given; None: nothing is activated, or it can't be told from here."""
+        self.repairs_at: datetime | None = None
+        """When drift is mended again, where it came back too often; else None."""
 
-    def find(self) -> None:
-        """Look at where it lives.
+    def find(self, *, thorough: bool = False) -> None:
+        """Look at where it lives; thorough: at every byte of what is live there.
 
         Raises:
             Held: The target is not allowed or out of reach.
         """
         with gate(Gate.TARGET):
-            self.home = find_home(self._world, self._file)
+            home = find_home(self._world, self._file, thorough=thorough)
+            self.home = with_unit(self._world, self._file.environment, home) if home else None
 
     def judge(self) -> None:
         """Ask the gates in order, up to the first that holds.
@@ -114,7 +123,10 @@ class Planner:
         self._ask(lambda: gates.suspension(declaration, self._hand))
         with gate(Gate.TARGET):
             self.place = place = move_home(self._world, self._file, self.home, declaration)
+        waits = self._prepare(gates, place, declaration)
         self.action = self._decide(wanted, place, declaration)
+        if waits and self.action not in INSTALLS:
+            self._ask(lambda: _raise(waits))
         if self.action is Action.NONE:
             return
         self._ask(lambda: self._not_failed_before(gates, wanted))
@@ -125,6 +137,8 @@ class Planner:
         gates.proven_here = self._is_proven_here(wanted, declaration)
         self._ask(lambda: gates.promotion(wanted, declaration, self.action))
         self._ask(lambda: gates.freeze(self.action))
+        if waits:
+            self._ask(lambda: _raise(waits))
 
     def plan(self) -> Planned:
         """Judge all that can be judged now, and change nothing.
@@ -162,13 +176,51 @@ class Planner:
         retained = self.place.observed.retained if self.place else ()
         return any((release.run_id, release.sha256) == (run_id, sha256) for release in retained)
 
+    def _prepare(self, gates: Gates, place: Home, declaration: Declaration) -> Held | None:
+        """Find out what the activation needs; gives back what is in its way, for when it is asked for."""
+        try:
+            with gate(Gate.ACTIVATION):
+                if not self._thorough:
+                    self.needs = needs(self._world, self._file.environment, declaration, place.observed.service)
+                elif self._world.activators or self._world.probes:
+                    may_run(self._world, self._file.environment, declaration)
+        except Held as held:
+            return held
+        gates.passed(Gate.ACTIVATION, *_given(declaration, self.needs))
+        return None
+
     def _decide(self, wanted: Wanted, place: Home, declaration: Declaration) -> Action:
-        action = decide(wanted, place.observed, self.was_live)
+        action = decide(wanted, place.observed, self.was_live, repairs=self.repairs(place, declaration))
         if place.observed.live and not self._unpacked_alike(declaration):
             return Action.DEPLOY  # other files than those that are live, though of the same bytes
+        if action in (Action.NONE, Action.ACCEPT) and self._must_start(wanted, place, declaration):
+            return Action.ACTIVATE
         if action is Action.NONE and place.rebased:
             return Action.ACCEPT  # so that the record on the target names a commit of the history that was accepted
         return action
+
+    def repairs(self, place: Home, declaration: Declaration) -> bool:
+        """Whether drift is mended: not where it is only to be told, and not again and again at once."""
+        if not place.observed.drift or declaration.drift == "report":
+            return False
+        tried = self._world.store.attempts(self._file.environment, limit=_REMEMBERED)
+        repairs = [attempt.started for attempt in tried if attempt.action is Action.REPAIR]
+        self.repairs_at = repair_from(repairs, self._world.clock.now(), self._world.repairs)
+        return self.repairs_at is None
+
+    def _must_start(self, wanted: Wanted, place: Home, declaration: Declaration) -> bool:
+        """Whether what is live already is to be activated: it was not yet, or with other settings, or failed to run."""
+        observed = place.observed
+        accepted = observed.accepted
+        if accepted and accepted.declaration == wanted.declaration and has_failed(observed.service, accepted):
+            return self._retried(wanted)
+        return bool(due(declaration, observed, self.needs))
+
+    def _retried(self, wanted: Wanted) -> bool:
+        """Whether somebody said `retry` after this very declaration did not run."""
+        tried = self._world.store.attempts(self._file.environment, limit=_REMEMBERED)
+        failed = next((one for one in tried if self._same(one, wanted) and one.reason in DID_NOT_RUN), None)
+        return failed is not None and (failed.id or 0) <= self._hand.retry_after
 
     def _unpacked_alike(self, declaration: Declaration) -> bool:
         before = self.home.reading.declaration if self.home and self.home.reading else None
@@ -210,21 +262,42 @@ class Planner:
             self.gates.keep(held.result)
 
     def _not_failed_before(self, gates: Gates, wanted: Wanted) -> None:
-        """Stop at bytes that failed before under this same declaration, whatever else failed since.
+        """Stop at what failed before under this same declaration, whatever else failed since.
 
         Raises:
             Held: with the earlier word.
         """
+        self._not_failed_there(wanted)
         for attempt in self._world.store.attempts(self._file.environment, limit=_REMEMBERED):
             if not self._same(attempt, wanted) or (attempt.id or 0) <= self._hand.retry_after:
                 continue
             if attempt.outcome is Outcome.SUCCEEDED:
                 return
             word = next((result for result in attempt.gates if result.verdict is Verdict.HELD), None)
-            if word and attempt.reason in BAD_BYTES:
+            if word and attempt.reason in _NOT_AGAIN:
                 gates.recall(attempt)
                 evidence = (f"attempt {attempt.id} failed; not tried again",)
                 raise Held(GateResult(word.gate, word.verdict, word.reason, word.message, evidence, word.hint))
+
+    def _not_failed_there(self, wanted: Wanted) -> None:
+        """What the target remembers counts also when the store was lost.
+
+        Raises:
+            Held: `ActivationFailed`, `HealthCheckFailed`.
+        """
+        service = self.place.observed.service if self.place else None
+        failed = service.failed if service else None
+        if failed is None or (failed.commit, failed.declaration) != (self._declared_at(), wanted.declaration):
+            return
+        if self._retried(wanted):
+            return
+        name = Gate.ACTIVATION if failed.reason is Reason.ACTIVATION_FAILED else Gate.HEALTH
+        evidence = (f"it failed at {failed.at:%Y-%m-%d %H:%M:%S}Z; not tried again",)
+        hint = f"fix it and promote another run, or try this one again: reconciler retry {self._file.environment}"
+        live = self.place.observed.live if self.place else None
+        back = live is not None and (live.run_id, live.sha256) != (failed.run_id, failed.sha256)
+        told = f"{failed.message}; {live.id} is live again" if live and back else failed.message
+        raise Held(GateResult(name, Verdict.HELD, failed.reason, told, evidence, hint))
 
     def _same(self, attempt: Attempt, wanted: Wanted) -> bool:
         return attempt.declared == Declared(self._declared_at(), wanted.run_id, wanted.sha256)
@@ -236,3 +309,20 @@ class Planner:
         if self.gates and self.gates.changes:
             return self.gates.changes[-1].commit
         return self.home.accepted.commit if self.home and self.home.accepted else self._file.tip
+
+
+def _raise(held: Held) -> NoReturn:
+    raise held
+
+
+def _given(declaration: Declaration, given: Needs | None) -> tuple[str, ...]:
+    """What an activation gets, by its names: values are nobody's to read."""
+    if declaration.activate is None:
+        return ("nothing is activated",)
+    told = [declaration.activate.words]
+    if declaration.config:
+        told.append(f"config {', '.join(sorted(declaration.config))}")
+    if declaration.secrets:
+        known = f", fingerprint {given.secrets[:12]}" if given else ""
+        told.append(f"secrets {', '.join(sorted(declaration.secrets))}{known}")
+    return ("; ".join(told),)

@@ -8,14 +8,16 @@ from datetime import datetime
 from reconciler.catalog import Declared as DeclaredFile
 from reconciler.core.approve import Approval
 from reconciler.core.plan import Plan, plan_digest
-from reconciler.errors import Reason, ReconcilerError
+from reconciler.errors import DID_NOT_RUN, Reason, ReconcilerError
 from reconciler.model import (
     Accepted,
     Action,
     Attempt,
+    Checked,
     Declared,
     GateResult,
     Health,
+    HealthState,
     Observation,
     Outcome,
     Status,
@@ -94,18 +96,26 @@ def ended(attempt: Attempt, outcome: Outcome, now: datetime, result: GateResult 
 
 
 def converged(
-    file: DeclaredFile, home: Home, gates: Gates, approval: Approval, previous: Status | None, now: datetime
+    file: DeclaredFile,
+    home: Home,
+    gates: Gates,
+    approval: Approval,
+    checked: Checked | None,
+    repairs_at: datetime | None,
+    previous: Status | None,
+    now: datetime,
 ) -> Status:
-    """Declared and live are one."""
+    """Declared and live are one; whether it is whole, and runs, is told beside it."""
     live = home.observed.live
+    reason, message, hint = _runs_how(file, home.observed, checked, repairs_at)
     return _since(
         Status(
             environment=file.environment,
-            sync=Sync.SYNCED,
-            health=_health(home.observed),
-            reason=None,
-            message=f"{live.id} is live" if live else "nothing is live",
-            hint="",
+            sync=Sync.OUT_OF_SYNC if home.observed.drift else Sync.SYNCED,
+            health=_health(home.observed, checked),
+            reason=reason,
+            message=message,
+            hint=hint,
             declared=Declared(approval.commit, approval.run_id, approval.sha256),
             live=live,
             live_since=home.observed.live_since,
@@ -127,6 +137,7 @@ def held(
     result: GateResult,
     sync: Sync,
     revoked: str,
+    checked: Checked | None,
     previous: Status | None,
     now: datetime,
 ) -> Status:
@@ -137,7 +148,7 @@ def held(
         Status(
             environment=file.environment,
             sync=sync,
-            health=Health.DEGRADED if revoked else _health(observed),
+            health=Health.DEGRADED if revoked or result.reason in DID_NOT_RUN else _health(observed, checked),
             reason=result.reason,
             message=_told(result, observed, revoked),
             hint=result.hint,
@@ -199,10 +210,44 @@ def _drifted(observed: Observation) -> str:
     return f"drift: {told}" + (f" and {more} more" if more > 0 else "")
 
 
-def _health(observed: Observation | None) -> Health:
+def _health(observed: Observation | None, checked: Checked | None) -> Health:
     if observed is None or (observed.live is None and not observed.drift):
         return Health.UNKNOWN
-    return Health.DEGRADED if observed.drift else Health.HEALTHY
+    if observed.drift:
+        return Health.DEGRADED
+    return _BY_CHECKS[checked.state] if checked else Health.HEALTHY
+
+
+_BY_CHECKS = {
+    HealthState.WAITING: Health.PROGRESSING,
+    HealthState.HEALTHY: Health.HEALTHY,
+    HealthState.UNHEALTHY: Health.DEGRADED,
+    HealthState.FAILED: Health.DEGRADED,
+}
+
+
+def _runs_how(
+    file: DeclaredFile, observed: Observation, checked: Checked | None, repairs_at: datetime | None
+) -> tuple[Reason | None, str, str]:
+    """Of what is declared and live: why it is not well, in words, and what to do."""
+    live = observed.live
+    if live is None:
+        return None, "nothing is live", ""
+    if observed.drift:
+        first, more = observed.drift[0], len(observed.drift) - 1
+        told = f"{live.id} drifted: {first.path} ({first.kind})" + (f" and {more} more" if more else "")
+        if repairs_at:
+            told += f"; it came back too often, the next repair is at {repairs_at:%Y-%m-%d %H:%M:%S}Z"
+            return Reason.DRIFTED, told, "find out who, or what, writes there"
+        hint = f"drift is only reported here: reconciler diff {file.environment} shows it path by path"
+        return Reason.DRIFTED, told, hint
+    if checked and checked.state in (HealthState.UNHEALTHY, HealthState.FAILED):
+        told = f"{live.id} is live and not healthy: {checked.message}"
+        hint = f"look at the service's own log; to go back: reconciler rollback {file.environment}"
+        return Reason.HEALTH_CHECK_FAILED, told, hint
+    if checked and checked.state is HealthState.WAITING:
+        return None, f"{live.id} is live, and its first checks have not passed yet", ""
+    return None, f"{live.id} is live", ""
 
 
 def _since(status: Status, previous: Status | None, now: datetime) -> Status:

@@ -1,44 +1,31 @@
-"""The table of contents of a pass, and its effects.
+"""The table of contents of a pass.
 
-The order that the promises rest on: the record of intent is durable before the first effect on a target,
-and its one outcome after the last; nothing is remembered that could not be read again. While a gate holds,
-nothing changes but repair of what is live towards what was approved for it.
+Nothing is remembered that could not be read again. While a gate holds, nothing changes but repair of what is live
+towards what was approved for it. The effects, and in which order they are recorded, are in `effects`; the end of a
+probation in `probation`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 
 from reconciler.catalog import Declared as DeclaredFile
 from reconciler.core.approve import Approval, standing
 from reconciler.core.declare import Declaration
-from reconciler.core.plan import INSTALLS, Plan, decide
-from reconciler.core.verify import VerifiedArtifact
-from reconciler.errors import BAD_BYTES, Reason, ReconcilerError, Transient
-from reconciler.model import (
-    Action,
-    Attempt,
-    Digest,
-    Gate,
-    GateResult,
-    Observation,
-    OperatorHand,
-    Outcome,
-    RunId,
-    Status,
-    Sync,
-    Verdict,
-)
+from reconciler.core.plan import INSTALLS, decide
+from reconciler.errors import BAD_BYTES, Reason
+from reconciler.model import Action, Attempt, Digest, Gate, OperatorHand, Outcome, Readiness, Status, Sync
 from reconciler.pipeline import record
+from reconciler.pipeline.effects import Effects
 from reconciler.pipeline.fleet import Fleet
 from reconciler.pipeline.gates import Gates
-from reconciler.pipeline.home import Home, trouble
-from reconciler.pipeline.origin import Origin, obtained
+from reconciler.pipeline.home import Home
+from reconciler.pipeline.living import due, has_failed, needs
+from reconciler.pipeline.origin import Origin
 from reconciler.pipeline.planner import Planner
+from reconciler.pipeline.probation import conclude, goes_on
+from reconciler.pipeline.scene import Scene
 from reconciler.pipeline.world import Fence, Held, World, gate
-from reconciler.ports import Target
 
 
 class Pass:
@@ -52,7 +39,9 @@ class Pass:
         file: DeclaredFile,
         previous: Status | None,
         hand: OperatorHand,
-        unfinished: tuple[Attempt, ...] = (),
+        open_intents: tuple[Attempt, ...] = (),
+        *,
+        thorough: bool = False,
     ) -> None:
         """Prepare a pass.
 
@@ -63,24 +52,29 @@ class Pass:
             file: What is declared at the tip.
             previous: The last status, for telling news from repetition; decides nothing else.
             hand: What the operator asked for this environment.
-            unfinished: Intents of this environment without an outcome, from a process that ended in between.
+            open_intents: Intents of this environment without an outcome: of the release that is on probation, or of a
+                process that ended in between.
+            thorough: Hash every byte of what is live, and of what a rollback would go back to.
         """
         self._world = world
         self._fleet = fleet
-        self._fence = fence
         self._file = file
         self._previous = previous
-        self._unfinished = unfinished
-        self._home: Home | None = None
-        self._gates: Gates | None = None
         self._hand = hand
-        self._approval: Approval | None = None
-        self._plan: Plan | None = None
-        self._declaration: Declaration | None = None
-        self._planner: Planner | None = None
-        self._holding: Held | None = None
-        self.closed_unfinished = False
-        """Whether every open intent has its outcome by now."""
+        self._thorough = thorough
+        self._scene = Scene(world, fleet, fence, file, previous, hand, open_intents)
+        self._effects = Effects(self._scene)
+        self._planner = Planner(world, fleet, file, hand)
+
+    @property
+    def open_intents(self) -> tuple[Attempt, ...]:
+        """Intents that still wait for their outcome: the next pass is to get them."""
+        return self._scene.open_intents
+
+    @property
+    def home(self) -> Home | None:
+        """Where it lives and what was there, as of the end of the pass; None when nobody can tell."""
+        return self._scene.home
 
     def run(self) -> Status:
         """Bring the environment to its declaration, or say why not; the status is remembered.
@@ -88,74 +82,47 @@ class Pass:
         Raises:
             ReconcilerError: `StoreUnavailable` only: what can't be recorded is not done.
         """
-        self._planner = planner = Planner(self._world, self._fleet, self._file, self._hand)
         try:
-            planner.find()
-            self._home = planner.home
-            self._see()
+            self._look(thorough=self._thorough)
             self._close_unfinished()
-            planner.judge()
-            self._take(planner)
-            return self._drive(planner)
+            if not self._hand.suspended and conclude(self._scene, self._effects):
+                self._planner = Planner(self._world, self._fleet, self._file, self._hand)
+                self._look()
+            self._planner.judge()
+            self._scene.gates, self._scene.repairs_at = self._planner.gates, self._planner.repairs_at
+            return self._drive(self._planner)
         except Held as held:
-            self._take(planner)
-            if planner.home is None:
-                self._fleet.soaks.lost_sight(self._file.environment)
-            return self._hold(self._kept_for_later(planner, held))
+            self._scene.gates = self._planner.gates
+            if self._planner.home is None:
+                self._scene.arrive(None)
+            return self._hold(self._kept_for_later(self._planner, held))
 
-    def _take(self, planner: Planner) -> None:
-        self._gates, self._approval, self._plan = planner.gates, planner.approval, planner.planned()
-        self._declaration = planner.declaration
+    def _look(self, *, thorough: bool = False) -> None:
+        """Where it lives, what is there, and how it runs."""
+        self._planner.find(thorough=thorough)
+        self._scene.arrive(self._planner.home)
+        if thorough and self._planner.home:
+            with gate(Gate.TARGET):
+                self._scene.readiness = _readiness(self._planner.home)
 
     def _drive(self, planner: Planner) -> Status:
         """Let in, and no gate holds: do what the plan says."""
         gates, approval, declaration, home = planner.gates, planner.approval, planner.declaration, planner.place
-        assert gates and approval and declaration and home  # noqa: PT018 - for the type checker
-        action = planner.action
+        reading, action = self._file.reading, planner.action
+        assert gates and approval and declaration and home and reading  # noqa: PT018 - for the type checker
         if action is Action.NONE:
             return self._converged(home, gates, approval)
-        if action is Action.ACCEPT:
-            return self._effect(action, home, gates, approval, lambda token: _accept(home.target, approval, token))
-        return self._install(action, home, gates, declaration, approval, planner.origin)
+        if action in (Action.ACCEPT, Action.ACTIVATE):
+            return self._effects.accept(action, home, gates, reading, approval, planner.needs)
 
-    def _see(self) -> None:
-        """What was just seen counts for those that promote from here."""
-        if self._home is not None and self._file.environment in self._fleet.catalog.soaks:
-            live = self._home.observed.live
-            well = not trouble(self._home) and not (live and self._revoked(live.run_id, live.sha256))
-            self._fleet.soaks.see(self._file.environment, self._home, healthy=well)
+        def ask_again() -> None:
+            """What happened to the rules and upstream while the bytes were fetched counts."""
+            if action in INSTALLS:
+                gates.revocation(approval)
+                gates.promotion(approval, declaration, action)
+                gates.freeze(action)
 
-    def _install(
-        self,
-        action: Action,
-        home: Home,
-        gates: Gates,
-        declaration: Declaration,
-        approval: Approval,
-        origin: Origin | None,
-    ) -> Status:
-        with self._artifact(gates, declaration, origin) as artifact:
-            return self._effect(
-                action, home, gates, approval, lambda token: home.target.apply(artifact, approval, token)
-            )
-
-    @contextmanager
-    def _artifact(self, gates: Gates, declaration: Declaration, origin: Origin | None) -> Iterator[VerifiedArtifact]:
-        """Our own copy of the bytes, verified. Without an origin, for a repair, CI is asked only when there is none."""
-        manager: AbstractContextManager[VerifiedArtifact]
-        if origin:
-            manager = obtained(self._world, declaration.sha256, origin)
-        else:
-            manager = self._world.custody.obtain(
-                declaration.sha256, lambda offset: gates.provenance(declaration).open(offset)
-            )
-        with gate(Gate.CUSTODY):
-            artifact = manager.__enter__()
-        try:
-            gates.passed(Gate.CUSTODY, f"sha256 {artifact.digest} over {artifact.size} bytes")
-            yield artifact
-        finally:
-            manager.__exit__(None, None, None)
+        return self._effects.install(action, home, gates, reading, approval, planner.needs, planner.origin, ask_again)
 
     def _kept_for_later(self, planner: Planner, held: Held) -> Held:
         """What was let in and waits for its time is taken into custody now: CI may throw it away meanwhile.
@@ -168,7 +135,7 @@ class Pass:
         if held.result.gate not in (Gate.PROMOTION, Gate.FREEZE) or self._is_kept(origin, declaration.sha256):
             return held
         try:
-            with self._artifact(gates, declaration, origin):
+            with self._effects.artifact(gates, declaration, origin):
                 return held
         except Held as other:
             return other if other.result.reason in BAD_BYTES else held
@@ -178,94 +145,59 @@ class Pass:
         named = known is not None and any(one.sha256 == digest for one in known.artifacts)
         return named and self._world.custody.holds(digest)
 
-    def _effect(
-        self, action: Action, home: Home, gates: Gates, approval: Approval, act: Callable[[int], Observation]
-    ) -> Status:
-        """Intent, effect, outcome: the one place where a target changes."""
-        if action in INSTALLS and not self._holding:
-            # Getting the bytes may have taken long; what happened to the rules and upstream meanwhile counts.
-            gates.revocation(approval)
-            assert self._declaration is not None
-            gates.promotion(approval, self._declaration, action)
-            gates.freeze(action)
-        with gate(Gate.TARGET):
-            token = self._fence.above(home.observed.fence)
-        now = self._world.clock.now()
-        intent = self._world.store.begin(record.attempt_at(action, approval, home, gates, token, now))
-        try:
-            with gate(Gate.TARGET):
-                observed = act(token)
-        except Held as held:
-            return self._failed(intent, home, gates, held)
-        self._home = home = replace(home, observed=observed, accepted=observed.accepted)
-        self._see()
-        gates.passed(Gate.TARGET, f"{observed.live.id if observed.live else 'nothing'} at {home.path}, token {token}")
-        done = replace(self._ended(intent, Outcome.SUCCEEDED), gates=gates.results())
-        status = self._settled(home, gates, approval)
-        self._world.store.finish(done, status, observed.accepted)
-        return status
-
-    def _failed(self, intent: Attempt, home: Home, gates: Gates, held: Held) -> Status:
-        """The effect did not come about: say so, with what is there now."""
-        gates.keep(held.result)
-        try:
-            observed = home.target.observe()
-        except ReconcilerError:
-            observed = home.observed
-        if self._home is None or self._home.path == home.path:
-            self._home = replace(home, observed=observed)  # else it still lives where it lived
-        status = self._status(self._holding or held)
-        failed = replace(self._ended(intent, Outcome.FAILED, held.result), gates=gates.results())
-        self._world.store.finish(failed, status, observed.accepted)
-        return status
-
     def _converged(self, home: Home, gates: Gates, approval: Approval) -> Status:
         """Nothing was due; remembered only when that is news."""
         gates.judged_before()
         gates.passed(Gate.TARGET, f"{home.observed.live.id if home.observed.live else 'nothing'} at {home.path}")
-        status = self._settled(home, gates, approval)
+        status = self._scene.settled(home, gates, approval)
         before = self._previous
         if before and before.sync is Sync.SYNCED and before.declared == status.declared:
-            status = replace(status, gates=before.gates)  # the evidence on which it was let in
+            # The evidence on which it was let in, and how it runs now.
+            let_in = tuple(word for word in before.gates if word.gate is not Gate.HEALTH)
+            status = replace(status, gates=(*let_in, gates.word(Gate.HEALTH)))
         self._world.store.save(status, self._world.clock.now(), home.observed.accepted)
         return status
 
     def _hold(self, held: Held) -> Status:
         """A gate holds: nothing changes, but what is live is kept as it was approved."""
-        if self._gates:
-            self._gates.keep(held.result)
+        scene = self._scene
+        if scene.gates:
+            scene.gates.keep(held.result)
         if not self._left_alone(held):
             self._repair(held)
-        status = self._status(held)
-        if held.result.reason is Reason.ENVIRONMENT_REMOVED and self._home is None:
+        status = scene.status(held)
+        if held.result.reason is Reason.ENVIRONMENT_REMOVED and scene.home is None:
             self._world.store.forget(self._file.environment)
             return status
         last = self._previous
-        if last is None or (last.reason, last.declared) != (status.reason, status.declared):
-            now = self._world.clock.now()
-            tried = record.attempt(self._file, self._home, self._gates, self._approval, self._plan, self._previous, now)
-            self._world.store.refuse(self._ended(tried, Outcome.REFUSED, held.result), status)
+        news = last is None or (last.reason, last.declared) != (status.reason, status.declared)
+        if news and held.result.reason is not scene.told_of:
+            now, planner = self._world.clock.now(), self._planner
+            tried = record.attempt(
+                self._file, scene.home, scene.gates, planner.approval, planner.planned(), self._previous, now
+            )
+            self._world.store.refuse(record.ended(tried, Outcome.REFUSED, now, held.result), status)
         else:
             self._world.store.save(status, self._world.clock.now())
         return status
 
     def _left_alone(self, held: Held) -> bool:
         """Whether somebody said to leave it alone: the operator, or the file as it was let in."""
-        declaration = self._declaration if self._approval else None
+        declaration = self._planner.declaration if self._planner.approval else None
         suspended = declaration is not None and declaration.suspend
         return held.result.reason is Reason.SUSPENDED or self._hand.suspended or suspended
 
     def _repair(self, held: Held) -> None:
-        """Keep what was accepted live and whole, whatever the tip says: drift, and a switch that never came."""
-        home = self._home
+        """Keep what was accepted live, whole and running, whatever the tip says; also where its switch never came."""
+        home = self._scene.home
         if home is None or home.accepted is None or home.reading is None:
             return
         declaration = home.reading.declaration
         assert declaration is not None
-        self._holding = held
+        self._scene.holding = held
         approval = standing(home.accepted, declaration, self._world.clock.now())
-        action = decide(approval, home.observed, lambda *_: False)
-        if action not in (Action.REPAIR, Action.DEPLOY):
+        action = self._mending(home, approval, declaration)
+        if action not in (Action.REPAIR, Action.DEPLOY, Action.ACTIVATE):
             return
         if held.result.reason is Reason.ENVIRONMENT_REMOVED and home.observed.accepted is None:
             return  # first the file was removed, then what was live, with its record: it is meant to be gone
@@ -274,9 +206,21 @@ class Pass:
         if action is Action.DEPLOY and not self._may_be_brought_back(gates, approval):
             return
         try:
-            self._install(action, home, gates, declaration, approval, None)
+            with gate(Gate.ACTIVATION):
+                given = needs(self._world, self._file.environment, declaration, home.observed.service)
+            if action is Action.ACTIVATE:
+                self._effects.accept(action, home, gates, home.reading, approval, given)
+            else:
+                self._effects.install(action, home, gates, home.reading, approval, given)
         except Held:
             return  # the drift stays in the status; what holds the tip is the news
+
+    def _mending(self, home: Home, approval: Approval, declaration: Declaration) -> Action:
+        """What brings the target back to what was accepted there."""
+        action = decide(approval, home.observed, lambda *_: False, repairs=self._planner.repairs(home, declaration))
+        if action is not Action.NONE or home.accepted is None or has_failed(home.observed.service, home.accepted):
+            return action
+        return Action.ACTIVATE if due(declaration, home.observed, None) else action
 
     def _may_be_brought_back(self, gates: Gates, approval: Approval) -> bool:
         """Whether what was let in, and is not live, was live before: a switch that failed is no drift.
@@ -287,46 +231,37 @@ class Pass:
             gates.revocation(approval)
         except Held:
             return False
-        assert self._planner is not None
         return self._planner.was_live(approval.run_id, approval.sha256)
 
     def _close_unfinished(self) -> None:
-        """Give intents of a process that ended in between their one outcome: what is there now."""
-        observed = self._home.observed if self._home else None
-        live = observed.live.id if observed and observed.live else "nothing"
-        found = f"live is {live}" if observed else "its file is gone, so nobody can tell what is live"
-        for intent in self._unfinished:
-            status = self._previous or self._status(Held(GateResult(Gate.TARGET, Verdict.NOT_REACHED)))
-            closed = replace(self._ended(intent, Outcome.INTERRUPTED), message=f"the process ended in between; {found}")
-            self._world.store.finish(closed, status, observed.accepted if observed else None)
-        self.closed_unfinished = True
+        """Give intents of a process that ended in between their one outcome: what is there now.
 
-    def _settled(self, home: Home, gates: Gates, approval: Approval) -> Status:
-        if self._holding:
-            return self._status(self._holding)
-        now = self._world.clock.now()
-        return record.converged(self._file, home, gates, approval, self._previous, now)
-
-    def _status(self, held: Held) -> Status:
-        sync = Sync.HELD
-        if isinstance(held.error, Transient) and held.result.gate in (Gate.TARGET, Gate.CUSTODY):
-            sync = Sync.OUT_OF_SYNC if self._home else Sync.UNKNOWN
-        now = self._world.clock.now()
-        live = self._home.observed.live if self._home else None
-        revoked = self._revoked(live.run_id, live.sha256) if live else ""
-        return record.held(self._file, self._home, self._gates, held.result, sync, revoked, self._previous, now)
-
-    def _revoked(self, run_id: RunId, sha256: Digest) -> str:
-        """Why an artifact is revoked; empty when it is not, or nobody can tell."""
-        with suppress(ReconcilerError):
-            found = self._fleet.rulebook.rules().revoked(run_id, sha256)
-            return found.reason if found else ""
-        return ""
-
-    def _ended(self, attempt: Attempt, outcome: Outcome, result: GateResult | None = None) -> Attempt:
-        return record.ended(attempt, outcome, self._world.clock.now(), result)
+        But for the one that is on probation, in this process or the one before: its checks decide.
+        """
+        home = self._scene.home
+        live = home.observed.live.id if home and home.observed.live else "nothing"
+        found = f"live is {live}" if home else "its file is gone, so nobody can tell what is live"
+        going_on = [intent for intent in self._scene.open_intents if goes_on(intent, home)][-1:]
+        for intent in self._scene.open_intents:
+            if intent not in going_on:
+                self._scene.close(intent, Outcome.INTERRUPTED, f"the process ended in between; {found}")
 
 
-def _accept(target: Target, approval: Approval, token: int) -> Observation:
-    target.accept(approval, token)
-    return target.observe()
+def _readiness(home: Home) -> Readiness | None:
+    """Whether a rollback to what was live before would work, every byte of that looked at; None: nothing is kept.
+
+    Raises:
+        ReconcilerError: `TargetUnavailable`.
+    """
+    observed = home.observed
+    live = observed.live
+    good = observed.service.good if observed.service else None
+    other = next((one for one in observed.retained if live is None or one.id != live.id), None)
+    if good and live and (good.run_id, good.sha256) != (live.run_id, live.sha256):
+        wanted = (good.run_id, good.sha256)
+    elif other:
+        wanted = (other.run_id, other.sha256)
+    else:
+        return None
+    found = home.target.readiness(*wanted)
+    return found or Readiness(f"{wanted[0]}-{wanted[1][:12]}", ready=False, why="it is not kept on the target any more")

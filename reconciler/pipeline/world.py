@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reconciler.bounds import Bounds
 from reconciler.core.policy import Policy
@@ -13,7 +13,18 @@ from reconciler.core.provenance import Provenance
 from reconciler.core.rules import FloorSpec
 from reconciler.errors import BAD_BYTES, Reason, ReconcilerError
 from reconciler.model import CommitId, Gate, GateResult, Verdict
-from reconciler.ports import Clock, Custody, Forge, Repository, Source, Store, Targets
+from reconciler.ports import (
+    Activator,
+    Clock,
+    Custody,
+    Forge,
+    Probe,
+    Repository,
+    Secrets,
+    Source,
+    Store,
+    Targets,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +45,12 @@ class World:
     """The operator's word that the declarations at this commit are accepted as they are."""
     floors: tuple[FloorSpec, ...] = ()
     """The operator's: what no file and no policy can go below."""
+    secrets: Secrets | None = None
+    """Where the values of secrets are; None: no environment may have any."""
+    activators: Mapping[str, Activator] = field(default_factory=dict)
+    probes: Mapping[str, Probe] = field(default_factory=dict)
+    repairs: int = 6
+    """Repairs of drift within an hour, for each environment."""
     gap: float = 150.0
     """Seconds for which a release may be out of sight without losing what it has soaked."""
 

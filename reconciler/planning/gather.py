@@ -23,6 +23,7 @@ from reconciler.pipeline.gates import Gates
 from reconciler.pipeline.world import Held
 from reconciler.planning.common import CommonRules
 from reconciler.planning.evidence import Before, Evidence, Listings
+from reconciler.prober import Remembered
 from reconciler.tracker import rewritten
 
 CONCERNED = 50
@@ -65,7 +66,7 @@ def gather(
     merge = world.repository.proposal(onto, head, clone)
     catalog.rewritten = _rewritten(world, seen, onto, merge)
     rulebook = Rulebook(world, catalog, remember=False)
-    fleet = Fleet(catalog, rulebook, Soaks(world.store, world.clock, world.gap, token=0))
+    fleet = Fleet(catalog, rulebook, Soaks(world.store, world.clock, world.gap, token=0), Remembered(world.store))
     return Gathering(world, fleet, Listings(world, spool, remember=remember), onto, merge).plan(head, branch)
 
 

@@ -92,9 +92,12 @@ def _parse(path: Path, hint: str) -> Tree:
 
 
 _PATHS = frozenset(
-    {"state", "root", "allowed_signers", "gpg_keyring", "ca_file", "token_file", "key_file", "webhook_secret_file"}
+    {
+        *("state", "root", "allowed_signers", "gpg_keyring", "ca_file", "token_file", "key_file"),
+        *("webhook_secret_file", "password_file"),
+    }
 )
-_PATH_LISTS = frozenset({"roots"})
+_PATH_LISTS = frozenset({"roots", "files", "identities"})
 
 
 def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -110,6 +113,8 @@ def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
             return at(value)
         if where[-1] in _PATH_LISTS and isinstance(value, list):
             return [at(item) for item in value]
+        if isinstance(value, list):  # of rules
+            return [anchor((*where, str(place)), item) for place, item in enumerate(value)]
         return value
 
     return {key: anchor((key,), value) for key, value in values.items()}

@@ -16,6 +16,7 @@ from reconciler.bounds import Bounds
 from reconciler.core.declare import ApprovalSpec
 from reconciler.core.policyfile import FloorSpec
 from reconciler.core.provenance import Provenance
+from reconciler.secretkeeper import SecretAllowance, SecretSettings
 from reconciler.settings.model import (
     AuditSettings,
     PluggedSettings,
@@ -37,12 +38,14 @@ _SECTIONS: dict[Where, type[BaseModel]] = {  # an index is written as 0
     ("sources", _NAME, "provenance"): Provenance,
     ("new_environments",): ApprovalSpec,
     ("floors", 0): FloorSpec,
+    ("secrets",): SecretSettings,
+    ("secrets", "allow", 0): SecretAllowance,
     ("audit",): AuditSettings,
     ("web",): WebSettings,
     ("bounds",): Bounds,
 }
-_BY_NAME = frozenset({"sources", "targets"})
-_WITH_OPTIONS = frozenset({"forge", "sources", "targets"})
+_BY_NAME = frozenset({"sources", "targets", "activators", "probes"})
+_WITH_OPTIONS = frozenset({"forge", *_BY_NAME})
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
 
 

@@ -14,6 +14,7 @@ from reconciler.bounds import Bounds
 from reconciler.core.declare import ApprovalSpec
 from reconciler.core.policyfile import FloorSpec
 from reconciler.core.provenance import ANY, Provenance
+from reconciler.secretkeeper import SecretSettings
 
 PREFIX = "RECONCILER_"
 DELIMITER = "__"
@@ -45,6 +46,11 @@ class RepositorySettings(_Section):
     url: str = Field(".", description="path, file://, ssh:// or https:// URL of the repository")
     branch: str = Field("main", description="the tracked branch")
     poll_seconds: float = Field(15.0, ge=0.1, le=86_400, description="seconds between two looks at the remote's tip")
+    reverts: bool = Field(
+        False,
+        description="whether the daemon proposes to declare what runs after an automatic rollback: it pushes a branch "
+        "reconciler/revert/…, and opens a pull request where the forge has some; url must allow it to push",
+    )
     baseline: str | None = Field(
         None,
         pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$",
@@ -93,7 +99,7 @@ class AuditSettings(_Section):
 
 
 class WebSettings(_Section):
-    """The HTTP listener: probes and webhooks."""
+    """The HTTP listener: probes, metrics and webhooks."""
 
     listen: str | None = Field(
         None,
@@ -108,6 +114,11 @@ class WebSettings(_Section):
     webhook_secret_file: Path | None = Field(
         None,
         description="the file that holds the secrets of GitHub's webhook, one a line; each of them counts",
+    )
+
+    metrics: Literal["environments", "totals", "none"] = Field(
+        "environments",
+        description="what /metrics tells: environments, each beside the totals; totals alone; or none, no such page",
     )
 
     @field_validator("webhook_secret_file")
@@ -140,18 +151,34 @@ class Settings(BaseSettings):
     targets: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="options per type of target; none: the folder live below the state folder"
     )
+    activators: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="what may start releases, by type; none: nothing may"
+    )
+    secrets: SecretSettings = Field(
+        default_factory=SecretSettings, description="which secrets which environments may use; none: no secrets"
+    )
+    probes: dict[str, dict[str, Any]] = Field(default_factory=dict, description="what health checks may ask, by type")
     store: str | None = Field(None, description="URL of the memory; left out: SQLite below the state folder")
     new_environments: ApprovalSpec | Literal["none"] = Field(
         default_factory=lambda: ApprovalSpec.model_construct(required=1, from_=None, allow_self=False),
         description="who must let a new environment file in, as nothing stood there before it",
     )
     audit: AuditSettings = Field(default_factory=AuditSettings, description="signed checkpoints of the audit log")
-    web: WebSettings = Field(default_factory=WebSettings, description="the HTTP listener: probes and webhooks")
+    web: WebSettings = Field(default_factory=WebSettings, description="the HTTP listener: probes, metrics and webhooks")
     floors: tuple[FloorSpec, ...] = Field(
         (), max_length=100, description="the operator's floor: approvals that no file or policy can go below"
     )
     workers: int = Field(8, ge=1, le=256, description="environments that are worked on at once")
-    drift_seconds: float = Field(60.0, ge=0.1, le=86_400, description="seconds between two looks at a converged target")
+    drift_seconds: float = Field(
+        300.0, ge=0.1, le=86_400, description="seconds between two looks at a converged target"
+    )
+    drift_watch: bool = Field(True, description="true or false: whether targets are also watched for changes")
+    drift_repairs: int = Field(
+        6, ge=0, le=3_600, description="repairs of drift in one environment and hour; above it, drift is only reported"
+    )
+    rehash_seconds: float = Field(
+        3_600.0, ge=1, le=31_536_000, description="seconds between two times that every byte of a release is read again"
+    )
     stop_seconds: float = Field(30.0, ge=0, le=3_600, description="seconds that a stop waits for passes under way")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="debug, info, warning or error: from which level on the log tells"

@@ -14,7 +14,7 @@ from reconciler.settings.model import DELIMITER, PREFIX
 NOT_SETTINGS = frozenset({"RECONCILER_CONFIG", "RECONCILER_DEMO_DIR"})
 """They say where the settings are, and are none."""
 
-_HOLDERS = frozenset({"token_env", "key_env", "webhook_secret_env"})
+_HOLDERS = frozenset({"token_env", "key_env", "webhook_secret_env", "password_env"})
 """Keys that name the variable which holds a secret."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text
 
-VERSIONS = ("0001", "0002", "0003")
+VERSIONS = ("0001", "0002", "0003", "0004")
 """Every version of the schema that this program knows, oldest first; it works on the last."""
 
 metadata = MetaData()
@@ -137,6 +137,7 @@ attempts = Table(
     Column("reason", String),
     Column("message", Text, nullable=False),
     Column("plan", String, nullable=False, server_default=""),
+    Column("output", Text, nullable=False, server_default=""),
     Index("attempts_by_environment", "environment", "id"),
     Index("attempts_by_outcome", "outcome"),
     Index("attempts_by_end", "environment", "outcome", "id", "finished"),

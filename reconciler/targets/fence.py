@@ -13,18 +13,45 @@ be flipped in them unnoticed. Two holders of the *same* token are kept apart by 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from reconciler.disk import Disk, Folder, lock
 from reconciler.errors import PolicyDenied, Reason, Transient
-from reconciler.targets.layout import ACCEPTED, DISPLACED, FENCE, PRIVATE_MODE
+from reconciler.model import Drift, DriftKind
+from reconciler.targets.layout import ACCEPTED, DISPLACED, ENVIRONMENT, FENCE, OWN, PRIVATE_MODE, RECORD_MODE, SERVICE
+from reconciler.targets.manifest import printable
 
 KEPT_ASIDE = 3
 """Things in the way of `current` that are kept: the disk must not fill with them."""
 
 _TOKEN = re.compile(r"[1-9][0-9]{0,17}")
 """Below 10^18: a store counts to 2^63, and somebody who takes over needs a larger token than any seen."""
+
+
+def largest_readable(names: Iterable[str]) -> int:
+    """The largest token that can be told by the names in the fence's folder; 0 for none. For showing only."""
+    return max((int(name) for name in names if _TOKEN.fullmatch(name)), default=0)
+
+
+def drift(names: Collection[str], folders: Container[str], *, expected: bool) -> tuple[Drift, ...]:
+    """In which ways the fence is not as we leave it. Nobody acts on a target whose fence has a name that is no token.
+
+    Args:
+        names: What is in the fence's folder.
+        folders: Those of them that are real folders.
+        expected: Whether somebody acted on this target before, so that there must be a token.
+    """
+    path = f"{OWN}/{FENCE}"
+    found = []
+    for name in sorted(names):
+        if not _TOKEN.fullmatch(name):
+            found.append(Drift(f"{path}/{printable(name)}", DriftKind.FOREIGN, "a token's folder", "no token"))
+        elif name not in folders:
+            found.append(Drift(f"{path}/{name}", DriftKind.KIND, "a folder", "something else"))
+    if expected and not found and not largest_readable(names):
+        found.append(Drift(path, DriftKind.MISSING, "the folder of a token", "nothing"))
+    return tuple(found)
 
 
 def largest(names: Iterable[str]) -> int:
@@ -61,14 +88,40 @@ class Turn:
         self._fence = fence
         self._token = token
         self._discarded = 0
+        self._prepared = False
 
     def check(self) -> None:
         """Raises PolicyDenied `FencedOff` when somebody with a larger token came meanwhile."""
         check(self._fence.names(), self._token)
 
+    def prepare_accept(self, data: bytes) -> None:
+        """Write the record of the accepted declaration where only we look. The caller makes it durable."""
+        self._disk.write_file("target:accept:write", self.work, ACCEPTED, RECORD_MODE, (data,))
+        self._prepared = True
+
     def accept(self, data: bytes) -> None:
-        """Replace the record of the accepted declaration."""
-        self._disk.put_record("target:accept", self.work, self._own, ACCEPTED, data)
+        """Replace the record of the accepted declaration; by the one that was prepared, when one was.
+
+        Then the caller makes its name durable, too.
+        """
+        if self._prepared:
+            self._make_room("target:accept", ACCEPTED)
+            self._disk.move("target:accept:rename", self.work, ACCEPTED, self._own, ACCEPTED)
+        else:
+            self._put("target:accept", ACCEPTED, data)
+
+    def remember(self, data: bytes) -> None:
+        """Replace the record of how what is live runs."""
+        self._put("target:remember", SERVICE, data)
+
+    def deliver(self, data: bytes | None) -> None:
+        """Replace the file of config and secrets; None: remove it."""
+        if data is not None:
+            self._put("target:deliver", ENVIRONMENT, data)
+        elif self._own.lstat(ENVIRONMENT) is not None:
+            self.discard("target:deliver:remove", self._own, ENVIRONMENT)
+            self._disk.sync("target:deliver:settle", self._own)
+            self.clean("target:clear")
 
     def discard(self, step: str, folder: Folder, name: str) -> None:
         """Take something off the target: gone from its place in one step, removed by `clean`."""
@@ -77,7 +130,8 @@ class Turn:
 
     def clean(self, step: str) -> None:
         """Remove what was discarded."""
-        self._disk.empty(step, self.work)
+        if self._discarded:
+            self._disk.empty(step, self.work)
 
     def displace(self, folder: Folder, name: str) -> None:
         """Put aside what is not ours and stands in the way; the oldest such things make room.
@@ -89,6 +143,14 @@ class Turn:
         self._disk.move("target:displace", folder, name, self.work, DISPLACED)
         self.rescue(self.work)
 
+    def _put(self, step: str, name: str, data: bytes) -> None:
+        self._make_room(step, name)
+        self._disk.put_record(step, self.work, self._own, name, data)
+
+    def _make_room(self, step: str, name: str) -> None:
+        if self._own.is_folder(name):  # no file can be renamed over it
+            self.discard(f"{step}:clear", self._own, name)
+
     def tidy(self) -> None:
         """After a failure: what was prepared goes at once, for nothing may come back to remove it.
 
@@ -97,7 +159,7 @@ class Turn:
         """
         with suppress(OSError):
             self.rescue(self.work)
-            self.clean("target:clear")
+            self._disk.empty("target:clear", self.work)
 
     def rescue(self, work: Folder) -> None:
         """Bring to safety what an interrupted `displace` left in a working folder."""
@@ -171,12 +233,13 @@ def _enter(disk: Disk, fence: Folder, turn: Turn, token: int) -> None:
             f"somebody else works on this target with the same token {token}",
             "wait for it; if two instances share one token, give each its own store or state directory",
         )
-    turn.check()
-    for name in fence.names():
+    names = fence.names()
+    check(names, token)
+    for name in names:
         if _token(name) < token:
             _retire(disk, fence, turn, name)
     turn.rescue(turn.work)
-    turn.clean("target:clear")
+    disk.empty("target:clear", turn.work)
 
 
 def _retire(disk: Disk, fence: Folder, turn: Turn, name: str) -> None:

@@ -20,8 +20,9 @@ from reconciler.disk import Disk, Folder
 from reconciler.errors import Reason, Transient
 from reconciler.targets import records
 from reconciler.targets.fence import Turn
-from reconciler.targets.layout import MANIFESTS, OWN, PUBLIC_MODE, RELEASES, ReleaseId
+from reconciler.targets.layout import MANIFESTS, OWN, PUBLIC_MODE, RECORD_MODE, RELEASES, ReleaseId
 from reconciler.targets.manifest import Comparison, Item
+from reconciler.targets.records import Head
 from reconciler.targets.survey import Survey, compare, compare_tree, manifest_items
 
 Unpack = Literal["outer", "inner"]
@@ -56,9 +57,21 @@ class Installer:
         self._turn = turn
         self._found = found
         self._bounds = bounds
+        self._placed = False
+        self._heads = list(found.heads)
+        self._stray = found.stray
 
-    def provide(self, artifact: VerifiedArtifact, approval: Approval, unpack: Unpack, spool: Path) -> ReleaseId:
-        """A whole release with this artifact: one that is there, or a new one.
+    def provide(
+        self, artifact: VerifiedArtifact, approval: Approval, unpack: Unpack, spool: Path, record: bytes | None
+    ) -> ReleaseId:
+        """A whole release with this artifact: one that is there, or a new one, durable once `settle` was called.
+
+        Args:
+            artifact: What it holds.
+            approval: Why.
+            unpack: How its files are got out of the artifact.
+            spool: A folder for a temporary copy.
+            record: The accepted record that follows: written along with a new release, one sync is enough for both.
 
         Raises:
             Terminal: `ArtifactUnsafe`, `ArtifactTooLarge`. Transient: `TargetUnavailable`.
@@ -70,14 +83,32 @@ class Installer:
                 return live
             if self._manifest_is_lost(live) and self._adopt(live, artifact, unpack, spool):
                 return live
-        return self._retained(artifact, wanted, unpack) or self._install(artifact, wanted, unpack, spool)
+        return self._retained(artifact, wanted, unpack) or self._install(artifact, wanted, unpack, spool, record)
 
-    def prune(self, live: ReleaseId, keep: int) -> None:
+    def settle(self) -> None:
+        """Make the names of a new release and its records durable."""
+        if not self._placed:
+            return
+        with (
+            self._target.folder(RELEASES) as releases,
+            self._target.folder(OWN) as own,
+            own.folder(MANIFESTS) as manifests,
+        ):
+            # A crash here leaves a whole release that is not live: the next apply finds it and checks it.
+            self._disk.sync_names("target:settle", (manifests, releases, own))
+
+    def prune(self, live: ReleaseId, keep: int) -> tuple[Head, ...]:
         """Remove releases that are no longer kept, then their manifests, then what has no counterpart.
 
-        Each is first taken off its place in one step, so that no half-removed release can be found there.
+        Each is first taken off its place in one step, so that no half-removed release can be found there. Gives what
+        is left, the newest installation first.
         """
         stay = {str(release) for release in kept(self._found, live, keep)}
+        if self._stray or any(str(head.release) not in stay for head in self._heads):
+            self._remove_all_but(stay)
+        return tuple(head for head in self._heads if str(head.release) in stay)
+
+    def _remove_all_but(self, stay: set[str]) -> None:
         with self._target.folder(RELEASES) as releases:
             for name in releases.names():
                 if name not in stay and ReleaseId.parse(name) and releases.is_folder(name):
@@ -93,7 +124,7 @@ class Installer:
         head = self._found.head(live)
         if head is None or (head.sha256, head.unpack) != (artifact.digest, unpack):
             return False
-        return not compare(self._target, live, head, trust_times=True)
+        return not compare(self._target, live, head, trust_times=False)
 
     def _manifest_is_lost(self, live: ReleaseId) -> bool:
         try:
@@ -129,24 +160,32 @@ class Installer:
                 return head.release
             with self._target.folder(RELEASES) as releases:
                 self._turn.discard("target:damaged", releases, str(head.release))
+            self._heads.remove(head)
+            self._stray = True
         return None
 
-    def _install(self, artifact: VerifiedArtifact, wanted: ReleaseId, unpack: Unpack, spool: Path) -> ReleaseId:
-        """Unpack, verify, make durable, and only then place under `releases/`."""
-        work = self._turn.work
+    def _install(
+        self, artifact: VerifiedArtifact, wanted: ReleaseId, unpack: Unpack, spool: Path, record: bytes | None
+    ) -> ReleaseId:
+        """Unpack, verify, make durable with its records, and only then place under `releases/`."""
+        disk, work = self._disk, self._turn.work
         with self._target.folder(RELEASES) as releases:
             release = _free(releases, wanted)
             name = str(release)
-            # A crash up to the place step leaves a part of the tree in the working folder, to be cleared.
-            self._disk.make_folder("target:unpack", work, name, PUBLIC_MODE)
+            # A crash up to the manifest's rename leaves a part of it all in the working folder, to be cleared.
+            disk.make_folder("target:unpack", work, name, PUBLIC_MODE)
             with work.folder(name) as tree:
                 seen = self._verified(tree, list(self._unpacked(tree, artifact, unpack, spool)))
-                self._disk.sync_tree("target:sync", tree, len(seen))
-            # A crash behind the manifest leaves it without a release: it counts for nothing and is replaced.
-            self._record(release, artifact, unpack, seen)
-            self._disk.move("target:place", work, name, releases, name)
-            # A crash here leaves a whole release that is not live: the next apply finds it and checks it.
-            self._disk.sync("target:place:settle", releases)
+            manifest = self._manifest(release, artifact, unpack, seen)
+            disk.write_file("target:manifest:write", work, _manifest_name(release), RECORD_MODE, (manifest,))
+            if record is not None:
+                self._turn.prepare_accept(record)
+            disk.sync_tree("target:sync", work)
+            with self._target.folder(OWN) as own, own.folder(MANIFESTS) as manifests:
+                # A crash behind it leaves a manifest without a release: it counts for nothing and is replaced.
+                disk.move("target:manifest:rename", work, _manifest_name(release), manifests, _manifest_name(release))
+            disk.move("target:place", work, name, releases, name)
+        self._placed = True
         return release
 
     def _entries(self, artifact: VerifiedArtifact, unpack: Unpack, spool: Path) -> Iterator[archive.Entry]:
@@ -178,10 +217,15 @@ class Installer:
         return comparison.seen
 
     def _record(self, release: ReleaseId, artifact: VerifiedArtifact, unpack: Unpack, items: list[Item]) -> None:
+        data = self._manifest(release, artifact, unpack, items)
+        with self._target.folder(OWN) as own, own.folder(MANIFESTS) as manifests:
+            self._disk.put_record("target:manifest", self._turn.work, manifests, _manifest_name(release), data)
+
+    def _manifest(self, release: ReleaseId, artifact: VerifiedArtifact, unpack: Unpack, items: list[Item]) -> bytes:
         sequence = max((head.sequence for head in self._found.heads), default=0) + 1
         data = records.encode_manifest(release, artifact.digest, unpack, sequence, sorted(items))
-        with self._target.folder(OWN) as own, own.folder(MANIFESTS) as manifests:
-            self._disk.put_record("target:manifest", self._turn.work, manifests, f"{release}.json", data)
+        self._heads.insert(0, records.decode_head(data, release))
+        return data
 
 
 class _Folders:
@@ -199,6 +243,10 @@ class _Folders:
             path = path.rpartition("/")[0]
         missing.reverse()
         return missing
+
+
+def _manifest_name(release: ReleaseId) -> str:
+    return f"{release}.json"
 
 
 def _free(releases: Folder, wanted: ReleaseId) -> ReleaseId:

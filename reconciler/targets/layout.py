@@ -4,6 +4,8 @@
 <path>/releases/<id>/                 the artifact's files, nothing else
 <path>/.reconciler/                   0700, ours
     accepted.json                     the last declaration that this target was driven towards
+    service.json                      how what is live runs: see `service`
+    environment                       0600, config and secrets for what is activated
     manifests/<id>.json               what a release must look like
     fence/<token>/                    the right to act, and the place to prepare each effect: see `fence`
     displaced/<n>                     what stood in the way of `current` and was not ours
@@ -25,12 +27,15 @@ CURRENT = "current"
 RELEASES = "releases"
 OWN = ".reconciler"
 ACCEPTED = "accepted.json"
+SERVICE = "service.json"
+ENVIRONMENT = "environment"
 MANIFESTS = "manifests"
 FENCE = "fence"
 DISPLACED = "displaced"
 
 PUBLIC_MODE = 0o755
 PRIVATE_MODE = 0o700
+RECORD_MODE = 0o600
 
 _RELEASE_ID = re.compile(r"([1-9][0-9]{0,18})-([0-9a-f]{12})(?:\.([1-9][0-9]{0,8}))?")
 

@@ -69,7 +69,7 @@ def decode_head(data: bytes, name: ReleaseId) -> Head:
         Damaged: It is not whole, or another release's.
     """
     head, _ = _unseal(data)
-    with _shape():
+    with shape():
         release = ReleaseId.parse(head["release"])
         sha256 = Digest(head["sha256"])
         if release != name or head["version"] != VERSION or sha256[:12] != name.prefix or len(sha256) != 64:
@@ -86,25 +86,28 @@ def decode_items(data: bytes, head: Head) -> list[Item]:
     _, rows = _unseal(data)
     if hashlib.sha256(rows).hexdigest() != head.rows_sha256:
         raise Damaged("its rows are not those that were written")
-    with _shape():
+    with shape():
         return [Item(*row) for row in json.loads(rows)]
 
 
 def encode_accepted(approval: Approval, token: int) -> bytes:
     """An approved declaration as it is stored, with the token of who stored it."""
-    head = {
-        "version": VERSION,
-        "environment": approval.environment,
-        "commit": approval.commit,
-        "declaration": approval.declaration,
-        "run_id": approval.run_id,
-        "sha256": approval.sha256,
-        "request": approval.request,
-        "approvers": approval.approvers,
-        "accepted_at": approval.judged_at.isoformat(),
-        "token": token,
+    head = {"version": VERSION, **accepted_fields(accepted_of(approval, approval.judged_at)), "token": token}
+    return seal(head)
+
+
+def accepted_fields(accepted: Accepted) -> dict[str, object]:
+    """An accepted declaration in a record's head."""
+    return {
+        "environment": accepted.environment,
+        "commit": accepted.commit,
+        "declaration": accepted.declaration,
+        "run_id": accepted.run_id,
+        "sha256": accepted.sha256,
+        "request": accepted.request,
+        "approvers": accepted.approvers,
+        "accepted_at": accepted.accepted_at.isoformat(),
     }
-    return _seal(head, _NO_ROWS)
 
 
 def decode_accepted(data: bytes) -> Accepted:
@@ -113,25 +116,37 @@ def decode_accepted(data: bytes) -> Accepted:
     Raises:
         Damaged: It is not whole.
     """
-    head, rows = _unseal(data)
-    if rows != _NO_ROWS:
-        raise Damaged("something was added to it")
-    with _shape():
-        return Accepted(
-            environment=EnvironmentName(str(head["environment"])),
-            commit=CommitId(str(head["commit"])),
-            declaration=Digest(str(head["declaration"])),
-            run_id=RunId(int(head["run_id"])),
-            sha256=Digest(str(head["sha256"])),
-            request=str(head["request"]),
-            approvers=tuple(map(str, head["approvers"])),
-            accepted_at=datetime.fromisoformat(head["accepted_at"]).astimezone(UTC),
-        )
+    with shape():
+        return accepted_from(unseal(data))
+
+
+def accepted_from(head: Mapping[str, Any]) -> Accepted:
+    """What `accepted_fields` made; inside of `shape` only."""
+    return Accepted(
+        environment=EnvironmentName(str(head["environment"])),
+        commit=CommitId(str(head["commit"])),
+        declaration=Digest(str(head["declaration"])),
+        run_id=RunId(int(head["run_id"])),
+        sha256=Digest(str(head["sha256"])),
+        request=str(head["request"]),
+        approvers=tuple(map(str, head["approvers"])),
+        accepted_at=when(head["accepted_at"]),
+    )
+
+
+def when(text: str) -> datetime:
+    """A time in a record; inside of `shape` only."""
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def same(accepted: Accepted | None, approval: Approval) -> bool:
     """Whether an approval says nothing new. When it was judged does not count: every pass judges anew."""
-    return accepted is not None and accepted == Accepted(
+    return accepted is not None and accepted == accepted_of(approval, accepted.accepted_at)
+
+
+def accepted_of(approval: Approval, at: datetime) -> Accepted:
+    """An approval as it is recorded, judged at that time."""
+    return Accepted(
         environment=approval.environment,
         commit=approval.commit,
         declaration=approval.declaration,
@@ -139,8 +154,25 @@ def same(accepted: Accepted | None, approval: Approval) -> bool:
         sha256=approval.sha256,
         request=approval.request,
         approvers=approval.approvers,
-        accepted_at=accepted.accepted_at,
+        accepted_at=at,
     )
+
+
+def seal(head: Mapping[str, object]) -> bytes:
+    """A record without rows."""
+    return _seal(head, _NO_ROWS)
+
+
+def unseal(data: bytes) -> dict[str, Any]:
+    """The head of a record without rows.
+
+    Raises:
+        Damaged: It is not whole.
+    """
+    head, rows = _unseal(data)
+    if rows != _NO_ROWS:
+        raise Damaged("something was added to it")
+    return head
 
 
 def _dump(value: object) -> bytes:
@@ -161,14 +193,14 @@ def _unseal(data: bytes) -> tuple[dict[str, Any], bytes]:
     frame = _START + check + _MIDDLE
     if not found or not line.startswith(frame) or hashlib.sha256(body).hexdigest().encode() != check:
         raise Damaged("its head is not what was written")
-    with _shape():
+    with shape():
         head = json.loads(body)
     if not isinstance(head, dict):
         raise Damaged("its head is not an object")
     return head, rows.removesuffix(b"}\n")
 
 
-class _shape:  # noqa: N801  # used as a word in a with statement
+class shape:  # noqa: N801  # used as a word in a with statement
     """Whatever does not have the shape of a record is damaged."""
 
     def __enter__(self) -> None:

@@ -9,18 +9,30 @@ import os
 import posixpath
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from reconciler.disk import Folder
-from reconciler.model import Accepted, Digest, Drift, DriftKind, EnvironmentName, Observation, Release
-from reconciler.targets import fence, records
+from reconciler.model import (
+    Accepted,
+    Digest,
+    Drift,
+    DriftKind,
+    EnvironmentName,
+    Observation,
+    Readiness,
+    Release,
+    RunId,
+    Service,
+)
+from reconciler.targets import fence, records, service
 from reconciler.targets.layout import (
     ACCEPTED,
     CURRENT,
     FENCE,
     MANIFESTS,
     OWN,
+    PRIVATE_MODE,
     RELEASES,
     Place,
     ReleaseId,
@@ -51,7 +63,8 @@ class Survey:
 
     link: Link | None
     accepted: Accepted | None
-    accepted_drift: tuple[Drift, ...]
+    own_drift: tuple[Drift, ...]
+    """Of the accepted record, the fence and our folder itself: what a next apply mends, or refuses to act on."""
     ours: bool
     """We have driven this target before: it holds a record of ours, readable or not."""
     heads: tuple[Head, ...]
@@ -59,6 +72,13 @@ class Survey:
     stray: bool
     """Leftovers that a next apply removes: releases without manifest, the other way round, unfinished work."""
     tokens: tuple[str, ...]
+    unfinished: bool = False
+    """An attempt left something behind, a part of a release or a secret on its way; or a former holder its folder."""
+    unproven: tuple[ReleaseId, ...] = ()
+    """Releases that are there and have no whole manifest."""
+    service: Service | None = None
+    service_drift: tuple[Drift, ...] = ()
+    """Of what `remember` and `deliver` put there: only they mend it."""
 
     @property
     def live(self) -> ReleaseId | None:
@@ -75,7 +95,7 @@ def look(target: Folder, place: Place, environment: EnvironmentName) -> Survey:
 
     Raises:
         PolicyDenied: `TargetNotAllowed`: it is not ours, or another environment's.
-        Transient: `TargetUnavailable`: the fence can't be read.
+        Transient: `TargetUnavailable`: a record can't be read, by a fault of the disk.
     """
     names = _release_names(target, place)
     link = _link(target, place, names)
@@ -89,6 +109,14 @@ def look(target: Folder, place: Place, environment: EnvironmentName) -> Survey:
     return found
 
 
+def look_again(
+    target: Folder, place: Place, found: Survey, token: int, accepted: Accepted | None, heads: tuple[Head, ...]
+) -> Survey:
+    """A survey brought up to date in our own turn: the link is read anew, and the rest is what was just written."""
+    link = _link(target, place, {head.release for head in heads})
+    return replace(found, link=link, accepted=accepted, own_drift=(), heads=heads, tokens=(str(token),))
+
+
 def observation(found: Survey, drift: tuple[Drift, ...]) -> Observation:
     """A survey in the words that the pipeline knows."""
     return Observation(
@@ -96,23 +124,24 @@ def observation(found: Survey, drift: tuple[Drift, ...]) -> Observation:
         accepted=found.accepted,
         drift=drift,
         retained=tuple(Release(str(head.release), head.release.run_id, head.sha256) for head in found.heads),
-        fence=fence.largest(found.tokens),
+        fence=fence.largest_readable(found.tokens),
         live_since=found.link.since if found.link and found.live else None,
+        service=found.service,
     )
 
 
-def drift(target: Folder, found: Survey, unpack: str) -> tuple[Drift, ...]:
+def drift(target: Folder, found: Survey, unpack: str, *, thorough: bool) -> tuple[Drift, ...]:
     """In which ways the target is not as we put it: all around the live release, and that path by path."""
     around = drift_around(found, unpack)
     if found.live is None:
         return around
-    return (*around, *compare(target, found.live, found.head(found.live), trust_times=True))
+    return (*around, *compare(target, found.live, found.head(found.live), trust_times=not thorough))
 
 
 def drift_around(found: Survey, unpack: str) -> tuple[Drift, ...]:
-    """The same without a look into the live release: the link, the records, the way of unpacking."""
+    """The same without a look into the live release: the link, the records, the fence, the way of unpacking."""
     link, head = found.link, found.head(found.live)
-    differences = list(found.accepted_drift)
+    differences = [*found.own_drift, *found.service_drift]
     if (link is None and found.ours) or (link is not None and not link.sound):
         shown = link.found if link else "nothing"
         differences.append(Drift(CURRENT, DriftKind.LINK, f"a relative link into {RELEASES}/", shown))
@@ -129,6 +158,36 @@ def compare(target: Folder, release: ReleaseId, head: Head | None, *, trust_time
         path = f"{OWN}/{MANIFESTS}/{release}.json"
         return (Drift(path, DriftKind.MISSING, "a whole manifest", str(damaged)),)
     return compare_tree(target, release, items, trust_times=trust_times)[0]
+
+
+def readiness(target: Folder, found: Survey, run_id: RunId, sha256: Digest) -> Readiness | None:
+    """Whether a kept release of an artifact is whole, every byte hashed; None: none is kept.
+
+    Of several the first whole one counts, the newest installation first.
+    """
+    answer = None
+    for head in found.heads:
+        if (head.release.run_id, head.sha256) != (run_id, sha256):
+            continue
+        differences = compare(target, head.release, head, trust_times=False)
+        if not differences:
+            return Readiness(str(head.release), True)
+        answer = answer or Readiness(str(head.release), False, _words(differences))
+    return answer or _unproven(found, run_id, sha256)
+
+
+def _words(differences: Sequence[Drift]) -> str:
+    first, more = differences[0], len(differences) - 1
+    behind = f", and {more} more" if more else ""
+    return f"{first.path} is not as it was put there ({first.kind}: {first.expected}, found {first.found}){behind}"
+
+
+def _unproven(found: Survey, run_id: RunId, sha256: Digest) -> Readiness | None:
+    """A release that is there by its name, and no manifest says what it should hold."""
+    for release in found.unproven:
+        if (release.run_id, release.prefix) == (run_id, sha256[:12]):
+            return Readiness(str(release), False, "its manifest is missing or damaged")
+    return None
 
 
 def manifest_items(target: Folder, head: Head | None) -> list[Item]:
@@ -155,10 +214,22 @@ def compare_tree(
 
 def _look_at_ours(own: Folder, place: Place, link: Link | None, names: set[ReleaseId]) -> Survey:
     accepted, accepted_drift, ours = _accepted(own)
-    tokens = _names_in(own, FENCE, place)
-    fence.largest(tokens)  # refuses a fence that can't be read, before anything is concluded
+    tokens, fence_drift, unfinished = _fence(own, place, expected=ours)
     heads, stray = _heads(own, place, names)
-    return Survey(link, accepted, accepted_drift, ours, heads, stray or _unfinished(own, tokens), tokens)
+    remembered, service_drift = service.read(own)
+    return Survey(
+        link,
+        accepted,
+        (*_mode(own), *accepted_drift, *fence_drift),
+        ours,
+        heads,
+        stray or unfinished,
+        tokens,
+        unfinished=unfinished,
+        unproven=tuple(names - {head.release for head in heads}),
+        service=remembered,
+        service_drift=service_drift,
+    )
 
 
 def _release_names(target: Folder, place: Place) -> set[ReleaseId]:
@@ -199,12 +270,25 @@ def _accepted(own: Folder) -> tuple[Accepted | None, tuple[Drift, ...], bool]:
         return None, (Drift(f"{OWN}/{ACCEPTED}", DriftKind.CONTENT, "a whole record", str(damaged)),), True
 
 
-def _names_in(own: Folder, name: str, place: Place) -> tuple[str, ...]:
-    folder = open_real(own, name, f"{place}/{OWN}")
-    if folder is None:
-        return ()
-    with folder:
-        return tuple(folder.names())
+def _mode(own: Folder) -> tuple[Drift, ...]:
+    """Whoever may enter our folder may read secrets and forge records."""
+    mode = stat.S_IMODE(os.fstat(own.fd).st_mode)
+    return () if mode == PRIVATE_MODE else (Drift(OWN, DriftKind.MODE, f"{PRIVATE_MODE:04o}", f"{mode:04o}"),)
+
+
+def _fence(own: Folder, place: Place, *, expected: bool) -> tuple[tuple[str, ...], tuple[Drift, ...], bool]:
+    """The tokens, the drift among them, and whether an attempt left something behind, or a former holder its folder."""
+    fences = open_real(own, FENCE, f"{place}/{OWN}")
+    if fences is None:
+        return (), fence.drift((), (), expected=expected), False
+    with fences:
+        tokens = tuple(fences.names())
+        folders = [name for name in tokens if fences.is_folder(name)]
+        unfinished = len(tokens) > 1
+        if len(tokens) == 1 == len(folders):
+            with fences.folder(tokens[0]) as work:
+                unfinished = bool(work.names())
+    return tokens, fence.drift(tokens, folders, expected=expected), unfinished
 
 
 def _heads(own: Folder, place: Place, names: set[ReleaseId]) -> tuple[tuple[Head, ...], bool]:
@@ -230,14 +314,6 @@ def _head(manifests: Folder, release: ReleaseId) -> Head | None:
         return records.decode_head(data or b"", release)
     except Damaged:
         return None
-
-
-def _unfinished(own: Folder, tokens: tuple[str, ...]) -> bool:
-    """Whether an attempt left something behind, or a former holder its folder."""
-    if len(tokens) != 1:
-        return len(tokens) > 1
-    with own.folder(FENCE) as fences, fences.folder(tokens[0]) as work:
-        return bool(work.names())
 
 
 def _live_release(found: Survey) -> Release | None:

@@ -109,7 +109,7 @@ def test_a_new_commit_costs_one_fetch(stage: Stage) -> None:
     assert stage.spent() == ["git ls-remote", "git fetch"]
 
 
-def test_questions_of_descent_from_one_tip_cost_one_process_together(stage: Stage) -> None:
+def test_questions_of_descent_from_one_tip_cost_one_process_together_and_none_at_the_next_tip(stage: Stage) -> None:
     commits = [stage.grow(str(number)) for number in range(20)]
     tip = stage.follow()
     stage.spent()
@@ -119,7 +119,11 @@ def test_questions_of_descent_from_one_tip_cost_one_process_together(stage: Stag
     stage.follow()
     stage.spent()
     assert all(stage.mirror.is_ancestor(old, newer) for old in commits)
-    assert stage.spent() == ["git rev-list"]
+    assert stage.spent() == ["git cat-file"]  # which stays, and answers everything below
+    newest = stage.grow("still more")
+    stage.follow()
+    assert all(stage.mirror.is_ancestor(old, newest) for old in (*commits, newer))
+    assert stage.spent() == ["git ls-remote", "git fetch"]
 
 
 def test_a_commit_that_is_there_already_is_not_fetched_again(stage: Stage) -> None:

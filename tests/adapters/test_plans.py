@@ -50,7 +50,7 @@ class Stage:
         self.store = wiring.open_store(settings)
         system = wiring.build(settings, self.store)
         self.system = replace(system, world=replace(system.world, clock=self.clock))
-        self.runner = Runner(self.system.world, system.catalog, "tests", lambda *_: None)
+        self.runner = Runner(self.system.world, system.catalog, system.prober, "tests", lambda *_: None)
         found = self.system.plans()
         assert found is not None
         self.plans: Plans = found

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from reconciler.activators import command
 from reconciler.errors import Reason, Terminal
 from reconciler.forges.signed_merge import SignedMergeOptions
 from reconciler.settings import Settings, load
@@ -138,16 +139,44 @@ def test_a_home_that_nobody_has_is_left_as_it_is_written(settings: Load, file: P
     assert settings("state: ~nobody-of-that-name/state\n").state == file.parent / "~nobody-of-that-name/state"
 
 
+def test_files_of_secrets_are_meant_from_the_file_s_folder(settings: Load, file: Path) -> None:
+    rule = "{environments: [prod], files: [secrets, /etc/x], identities: [prod.agekey]}"
+    (read,) = settings(f"secrets: {{allow: [{rule}]}}\n").secrets.allow
+    assert read.files == (file.parent / "secrets", Path("/etc/x"))
+    assert read.identities == (file.parent / "prod.agekey",)
+
+
+def test_the_password_of_supervisord_is_meant_from_the_file_s_folder(settings: Load, file: Path) -> None:
+    read = settings("activators: {supervisor: {username: x, password_file: word, allow: [{programs: [a]}]}}\n")
+    assert read.activators["supervisor"]["password_file"] == str(file.parent / "word")
+    assert read.activators["supervisor"]["allow"] == [{"programs": ["a"]}]
+
+
+def test_rules_can_be_set_by_variables_as_json(settings: Load) -> None:
+    read = settings(
+        SECRETS='{"allow": [{"environments": ["prod"], "env": ["A"]}]}',
+        ACTIVATORS='{"command": {"allow": [{"argv": ["x"], "environments": ["*"]}]}}',
+    )
+    assert read.secrets.allow[0].env == ("A",)
+    assert read.activators["command"]["allow"][0]["argv"] == ["x"]
+
+
+def test_nothing_may_be_run_and_no_secret_used_by_default(settings: Load) -> None:
+    read = settings()
+    assert (read.activators, read.probes, read.secrets.allow) == ({}, {}, ())
+    assert (read.drift_seconds, read.drift_watch, read.drift_repairs, read.rehash_seconds) == (300.0, True, 6, 3600.0)
+
+
 # --- mistakes -----------------------------------------------------------------------------------
 
 IN_THE_FILE: dict[str, tuple[str, list[str]]] = {
     "an unknown key": (
         "wrokers: 3\n",
-        ["1:1: wrokers: no such key; did you mean workers? known: state, repository, forge, sources, targets, store, "],
+        ["1:1: wrokers: no such key; did you mean workers? known: state, repository, forge, sources, targets, "],
     ),
     "an unknown key of a section": (
         "repository:\n  ulr: x\n",
-        ["2:3: repository.ulr: no such key; did you mean url? known: url, branch, poll_seconds, baseline"],
+        ["2:3: repository.ulr: no such key; did you mean url? known: url, branch, poll_seconds, reverts, "],
     ),
     "an unknown key of a list of rules": (
         SOURCE.replace("workflows: [b]", "workflows: [b], branchs: [c]"),
@@ -213,6 +242,26 @@ IN_THE_FILE: dict[str, tuple[str, list[str]]] = {
     "a pattern of a floor": (
         "floors:\n- {environments: [Prod]}\n",
         ["floors[0].environments[0]: found text of 4 characters; wanted text: a list of the environments"],
+    ),
+    "an unknown key of a rule for secrets": (
+        "secrets:\n  allow:\n  - {environments: [prod], file: [/x]}\n",
+        ["3:28: secrets.allow[0].file: no such key; did you mean files? known: environments, env, files, identities"],
+    ),
+    "a rule for secrets that is for nobody": (
+        "secrets: {allow: [{env: [A]}]}\n",
+        ["1:19: secrets.allow[0].environments: this key is required: the environments that it is for"],
+    ),
+    "a secret where its name belongs": (
+        "secrets: {allow: [{environments: [prod], env: ['s3cret!']}]}\n",
+        ["1:48: secrets.allow[0].env[0]: found text of 7 characters; wanted text: names of the daemon's variables"],
+    ),
+    "a list for an activator": (
+        "activators: {command: []}\n",
+        ["activators.command: found an empty list; wanted a mapping"],
+    ),
+    "too few bytes": (
+        "bounds: {output_bytes: 0}\n",
+        ["1:10: bounds.output_bytes: found 0; wanted a whole number"],
     ),
     "several at once, in the order of the file": (
         "workers: 0\nrepository: {ulr: x}\nlog_format: xml\n",
@@ -303,6 +352,13 @@ def test_the_variable_that_holds_the_webhook_s_secret_is_no_mistake(
     settings("web: {listen: '127.0.0.1:8080', webhook_secret_env: RECONCILER_HOOK_SECRET}\n")
 
 
+def test_the_variable_that_holds_supervisord_s_password_is_no_mistake(
+    settings: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECONCILER_SUPERVISOR_WORD", "x")
+    settings("activators: {supervisor: {username: x, password_env: RECONCILER_SUPERVISOR_WORD}}\n")
+
+
 def test_the_file_of_the_webhook_s_secrets_is_meant_from_the_file_s_folder(settings: Load, file: Path) -> None:
     assert settings("web: {webhook_secret_file: hook}\n").web.webhook_secret_file == file.parent / "hook"
 
@@ -329,6 +385,19 @@ OPTIONS: dict[str, tuple[Any, dict[str, object], str]] = {
     ),
     "a missing key": (directory.Options, {}, "sources.ci.root: this key is required"),
     "a wrong type": (http.Options, {"url": 5}, "sources.ci.url: found 5; wanted text"),
+    "a rule for nobody": (
+        command.Options,
+        {"allow": [{"argv": ["x"]}]},
+        "sources.ci.allow[0].environments: this key is required",
+    ),
+    "a pattern for any program": (
+        command.Options,
+        {"allow": [{"argv": ["**"], "environments": ["*"]}]},
+        (
+            "sources.ci.allow[0].argv: ** stands for any further arguments, so only behind a program, as the last "
+            "of the list"
+        ),
+    ),
     "keys that need each other": (
         SignedMergeOptions,
         {},

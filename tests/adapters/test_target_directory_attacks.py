@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import PolicyDenied, Reason, Transient
-from reconciler.model import DriftKind
+from reconciler.model import DriftKind, Service
+from reconciler.targets.manifest import printable
 from tests import factories
 from tests.directory_targets import TREE_A, TREE_B, A, B, Ground, snapshot, tree
 
@@ -259,11 +260,22 @@ def test_a_smaller_token_is_refused_and_an_equal_or_larger_one_is_not(ground: Gr
 def test_a_fence_that_can_not_be_read_lets_nobody_pass(ground: Ground, name: str) -> None:
     ground.apply(A, token=5)
     (ground.own / "fence" / name).mkdir()
-    for act in (ground.target().observe, lambda: ground.apply(B, token=99, run_id=102)):
+    before = snapshot(ground.base)
+    service = Service("0" * 32)
+    for act in (
+        lambda: ground.apply(A, token=99),
+        lambda: ground.apply(B, token=99, run_id=102),
+        lambda: ground.target().accept(factories.approval(A, commit="e" * 40), 99),
+        lambda: ground.target().remember(service, 99),
+        lambda: ground.target().deliver(b"A=1", 99),
+    ):
         with pytest.raises(Transient) as caught:
             act()
         assert caught.value.reason is Reason.TARGET_UNAVAILABLE
         assert "fence" in caught.value.hint
+    assert snapshot(ground.base) == before
+    (drift,) = ground.target().observe().drift
+    assert (drift.kind, drift.path) == (DriftKind.FOREIGN, f".reconciler/fence/{printable(name)}")
     assert tree(ground.current) == TREE_A
 
 

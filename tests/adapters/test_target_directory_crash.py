@@ -273,9 +273,8 @@ def test_every_workload_goes_through_the_steps_in_the_promised_order(tmp_path: P
         "target:sync",
         "target:manifest:rename",
         "target:place",
-        "target:place:settle",
         "target:accept:rename",
-        "target:accept:settle",
+        "target:settle",
         "target:switch",
         "target:switch:settle",
     ]

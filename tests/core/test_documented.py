@@ -12,14 +12,23 @@ import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from reconciler.activators import command as command_activator
+from reconciler.activators import supervisor, systemd
 from reconciler.bounds import Bounds
+from reconciler.core.allowance import CommandAllowance
 from reconciler.core.declare import ApprovalSpec, ArtifactSpec, Declaration, DirectoryTarget, PromoteSpec, read
 from reconciler.core.policyfile import FloorSpec, FreezeSpec, PolicyDocument, RevokedSpec, read_policy
 from reconciler.core.provenance import Provenance
+from reconciler.core.running import ActivateSpec, HealthSpec, SecretSpec
 from reconciler.errors import Reason
 from reconciler.forges.github import GitHubForgeOptions
 from reconciler.forges.signed_merge import SignedMergeOptions
 from reconciler.github.options import AppOptions
+from reconciler.probes import command as command_probe
+from reconciler.probes import http as http_probe
+from reconciler.probes import tcp
+from reconciler.probes.hosts import HostsAllowance
+from reconciler.secretkeeper import SecretAllowance, SecretSettings
 from reconciler.settings import AuditSettings, RepositorySettings, Settings, WebSettings
 from reconciler.sources import directory as directory_source
 from reconciler.sources import github_actions, http
@@ -41,12 +50,29 @@ SECTIONS: dict[str, tuple[str, str, type[BaseModel]]] = {
     "source http": ("settings.md", "sources.<name>.", http.Options),
     "source github-actions": ("settings.md", "sources.<name>.", github_actions.Options),
     "provenance": ("settings.md", "sources.<name>.provenance.", Provenance),
+    "activator command": ("settings.md", "activators.command.", command_activator.Options),
+    "commands": ("settings.md", "activators.command.allow[].", command_activator.Rule),
+    "activator systemd": ("settings.md", "activators.systemd.", systemd.Options),
+    "units": ("settings.md", "activators.systemd.allow[].", systemd.Rule),
+    "activator supervisor": ("settings.md", "activators.supervisor.", supervisor.Options),
+    "programs": ("settings.md", "activators.supervisor.allow[].", supervisor.Rule),
+    "secrets": ("settings.md", "secrets.", SecretSettings),
+    "secrets' rules": ("settings.md", "secrets.allow[].", SecretAllowance),
+    "probe http": ("settings.md", "probes.http.", http_probe.Options),
+    "probe http's hosts": ("settings.md", "probes.http.allow[].", HostsAllowance),
+    "probe tcp": ("settings.md", "probes.tcp.", tcp.Options),
+    "probe tcp's hosts": ("settings.md", "probes.tcp.allow[].", HostsAllowance),
+    "probe command": ("settings.md", "probes.command.", command_probe.Options),
+    "probe command's commands": ("settings.md", "probes.command.allow[].", CommandAllowance),
     "target directory": ("settings.md", "targets.directory.", directory_target.Options),
     "environment": ("environments.md", "", Declaration),
     "artifact": ("environments.md", "artifact.", ArtifactSpec),
     "approval": ("environments.md", "approval.", ApprovalSpec),
     "promote": ("environments.md", "promote.", PromoteSpec),
     "target": ("environments.md", "target.", DirectoryTarget),
+    "activate": ("environments.md", "activate.", ActivateSpec),
+    "secret references": ("environments.md", "secrets.<name>.", SecretSpec),
+    "health": ("environments.md", "health.", HealthSpec),
     "floors": ("settings.md", "floors[].", FloorSpec),
     "policy": ("policy.md", "", PolicyDocument),
     "policy floors": ("policy.md", "approval[].", FloorSpec),

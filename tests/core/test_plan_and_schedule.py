@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
 from reconciler.core.approve import Approval
+from reconciler.core.lanes import Lane, Past, lane_of, patience, rest, usual
 from reconciler.core.plan import Plan, Proposed, decide, plan_digest
-from reconciler.core.schedule import DueQueue, hold_delay, retry_delay
+from reconciler.core.schedule import (
+    HOUR,
+    REPAIR_PAUSE,
+    DueQueue,
+    Signal,
+    hold_delay,
+    repair_from,
+    retry_delay,
+    signalled,
+    sweep_at,
+)
 from reconciler.errors import WAITS_FOR_PEOPLE, Reason
 from reconciler.model import (
     Accepted,
@@ -184,3 +196,109 @@ def test_a_slower_poll_is_no_reason_to_look_more_often() -> None:
 @pytest.mark.parametrize("reason", [Reason.SUSPENDED, Reason.REVOKED, Reason.SELF_APPROVAL, Reason.DIGEST_MISMATCH])
 def test_what_only_a_person_can_end_waits_for_people(reason: Reason) -> None:
     assert reason in WAITS_FOR_PEOPLE
+
+
+def test_sweeps_come_in_whole_seconds_and_are_spread() -> None:
+    assert sweep_at(1000.3, 300.0, 0.0) == 1271.0
+    assert sweep_at(1000.3, 300.0, 1.0) == 1331.0
+    assert sweep_at(1000.3, 0.1, 0.5) == pytest.approx(1000.4), "but nothing is rounded that comes many times a second"
+
+
+# --- lanes ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("past", "news", "lane"),
+    [
+        pytest.param(Past(), False, Lane.PROMPT, id="what was as it should be"),
+        pytest.param(Past(slow=True), False, Lane.PROMPT, id="what was slow, and came to its end"),
+        pytest.param(Past(failed=True), False, Lane.RETRY, id="what failed, and nothing happened since"),
+        pytest.param(Past(failed=True), True, Lane.PROMPT, id="what failed, and was changed since"),
+        pytest.param(Past(failed=True, slow=True), False, Lane.SLOW, id="what failed and may hang"),
+        pytest.param(Past(failed=True, slow=True), True, Lane.PROMPT, id="what may hang, and was changed since"),
+    ],
+)
+def test_what_fails_without_news_waits_among_its_like(past: Past, news: bool, lane: Lane) -> None:
+    assert lane_of(past, news=news) is lane
+
+
+def test_patience_follows_what_is_usual_within_bounds() -> None:
+    assert patience(0.001) == 0.1
+    assert patience(0.2) == pytest.approx(0.8)
+    assert patience(60.0) == 5.0
+
+
+def test_one_pass_that_hangs_does_not_make_hanging_usual() -> None:
+    took = 0.05
+    for _ in range(10):
+        took = usual(took, 3600.0)
+    assert patience(took) < 4.0
+    for _ in range(50):
+        took = usual(took, 0.05)
+    assert took == pytest.approx(0.05, rel=0.1)
+
+
+def test_retries_leave_nine_tenths_of_a_worker_and_are_not_put_off_for_long() -> None:
+    assert rest(0.02) == pytest.approx(0.18)
+    assert rest(60.0) == 5.0
+
+
+# --- repairs of drift, and looks that somebody's writing asks for -------------------------------------
+
+
+def made(*ago: float) -> list[datetime]:
+    """Repairs so many seconds before noon."""
+    return [NOON - timedelta(seconds=seconds) for seconds in ago]
+
+
+@pytest.mark.parametrize(
+    ("repairs", "hourly", "wait"),
+    [
+        pytest.param(made(), 6, None, id="the first one is made at once"),
+        pytest.param(made(1, 2), 6, None, id="so are the next two"),
+        pytest.param(made(1, 2, 3), 6, 29.0, id="then there is a pause"),
+        pytest.param(made(31, 32, 33), 6, None, id="which ends"),
+        pytest.param(made(10, 50, 52, 53), 6, 50.0, id="and is twice as long each time"),
+        pytest.param(made(60, 120, 300, 900, 1800, 3000), 6, 600.0, id="and never more than so many in an hour"),
+        pytest.param(made(3601, 3602, 3603, 3604), 6, None, id="what is older than an hour is forgotten"),
+        pytest.param(made(5), 1, 3595.0, id="one an hour is one an hour"),
+        pytest.param(made(), 0, 3600.0, id="none is none"),
+    ],
+)
+def test_repairs_come_in_growing_pauses(repairs: list[datetime], hourly: int, wait: float | None) -> None:
+    start = repair_from(reversed(repairs), NOON, hourly)
+    assert start == (None if wait is None else NOON + timedelta(seconds=wait))
+
+
+def test_a_clock_that_was_set_back_holds_no_repair() -> None:
+    assert repair_from([NOON + timedelta(days=n) for n in range(1, 30)], NOON, 6) is None
+
+
+def test_what_writes_all_the_time_is_repaired_so_often_an_hour_and_no_more() -> None:
+    now, repairs = NOON, list[datetime]()
+    for _ in range(20_000):
+        if repair_from(repairs, now, 6) is None:
+            repairs.append(now)
+        now += timedelta(seconds=1)
+    for start in repairs:
+        assert sum(start <= at < start + HOUR for at in repairs) <= 6
+    assert min(later - at for at, later in pairwise(repairs[2:])) >= REPAIR_PAUSE
+
+
+def test_a_touch_is_looked_at_at_once_and_a_program_that_writes_all_the_time_ever_more_rarely() -> None:
+    looks, signal = list[float](), None
+    for tenth in range(6_000):
+        now = 100.0 + tenth / 10
+        signal = signalled(signal, now)
+        if not looks or signal.at != looks[-1]:
+            looks.append(signal.at)
+    assert looks[0] == 100.0
+    gaps = [later - at for at, later in pairwise(looks)]
+    assert gaps[:4] == pytest.approx([1.0, 2.0, 4.0, 8.0])
+    assert gaps[-1] == pytest.approx(60.0)
+
+
+def test_a_touch_after_a_quiet_while_is_looked_at_at_once_again() -> None:
+    assert signalled(Signal(100.0, 8.0), 117.0) == Signal(117.0, 1.0)
+    assert signalled(Signal(100.0, 8.0), 115.0) == Signal(115.0, 16.0)
+    assert signalled(Signal(100.0, 8.0), 103.0) == Signal(108.0, 16.0)

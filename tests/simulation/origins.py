@@ -93,6 +93,10 @@ class FakeForge:
         self.proposals[proposal.branch] = proposal
         return f"#{list(self.proposals).index(proposal.branch) + 1}"
 
+    def proposed(self, branch: str) -> bool:
+        self._faults.at("forge:proposed")
+        return branch in self.proposals
+
     def _request(self, merge: Merge) -> ChangeRequest:
         return ChangeRequest(
             ref=f"#{int(merge.commit[:4], 16)}",

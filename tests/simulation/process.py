@@ -18,9 +18,14 @@ from reconciler.plans import Plans
 from reconciler.retention import collect
 from reconciler.runner import Result, Runner
 from reconciler.tracker import Tracker
+from tests.simulation.health import FakeChecks
 
 if TYPE_CHECKING:
     from tests.simulation.world import FakeWorld
+
+
+_NEVER = 1e12
+"""Seconds to the first thorough look, which writes what it found of the releases that are kept."""
 
 
 class Process:
@@ -32,7 +37,7 @@ class Process:
         self.parts = parts = world.parts()
         self.catalog = Catalog(parts.repository, parts.bounds)
         self.tracker = Tracker(parts.repository, self.catalog, parts.store)
-        self.runner = Runner(parts, self.catalog, holder, self._report)
+        self.runner = Runner(parts, self.catalog, FakeChecks(), holder, self._report, rehash=_NEVER)
         self.plans = Plans(parts, "main", Path("/nowhere"), world.open_requests)
         self.due: set[EnvironmentName] = set()
         self.last: dict[EnvironmentName, Result] = {}
@@ -47,21 +52,25 @@ class Process:
         self._world.faults.struck.clear()
         try:
             asked_for = self.runner.asked_for()
-            self.due |= self.tracker.look()
+            due = self.tracker.look()
             if self.tracker.has_declarations:
-                self.due |= asked_for
+                due |= asked_for
+            self.runner.disturb(due)
+            self.due |= due
         except ReconcilerError:
             return False
         return True
 
     def run(self, name: str) -> Status:
-        """One pass."""
+        """One pass, or the glance in place of it that the daemon has to do with."""
         environment = EnvironmentName(name)
         self._world.clock.seconds += 1
         self._world.faults.struck.clear()
         self._world.faults.current, self._world.timeline.who = environment, self._holder
         self._world.tip_in_sight = self.catalog.tip
         try:
+            if environment in self.last and self.runner.at_rest(environment):
+                return self.last[environment].status
             result = self.runner.run(environment)
         finally:
             self._world.faults.current, self._world.timeline.who = None, ""
@@ -108,7 +117,7 @@ class Process:
             catalog.refresh(onto)
             catalog.refresh(merge)
         soaks = Soaks(parts.store, parts.clock, parts.gap, token=0)
-        fleet = Fleet(catalog, Rulebook(parts, catalog, remember=False), soaks)
+        fleet = Fleet(catalog, Rulebook(parts, catalog, remember=False), soaks, FakeChecks())
         hand = parts.store.hand(environment)
         writes = self._world.writes.copy()
         planned = Planner(parts, fleet, catalog.get(environment), hand, merge).plan()

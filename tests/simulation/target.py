@@ -6,14 +6,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from reconciler.core.approve import Approval
 from reconciler.core.declare import Declaration
+from reconciler.core.delivery import fingerprint
 from reconciler.core.verify import VerifiedArtifact
-from reconciler.errors import IntegrityError, PolicyDenied, Reason
-from reconciler.model import Accepted, Drift, DriftKind, EnvironmentName, Observation, Release
-from reconciler.ports import Clock, Target
+from reconciler.errors import IntegrityError, PolicyDenied, Reason, Transient
+from reconciler.model import (
+    Accepted,
+    Digest,
+    Drift,
+    DriftKind,
+    EnvironmentName,
+    Observation,
+    Readiness,
+    Release,
+    RunId,
+    Service,
+)
+from reconciler.ports import Clock, Premises, Target
 from tests.factories import NOON
 from tests.simulation.faults import Faults
 
@@ -45,6 +58,9 @@ class Place:
     """An attempt ended in the middle of unpacking."""
     since: datetime = NOON
     """When `current` was last put where it is."""
+    service: Service | None = None
+    environment: bytes | None = None
+    """What was delivered."""
 
     @property
     def live(self) -> Installed | None:
@@ -109,7 +125,23 @@ class FakeTarget:
     def _place(self) -> Place:
         return self._targets.places.setdefault(self._path, Place())
 
-    def observe(self) -> Observation:
+    @property
+    def premises(self) -> Premises:
+        path = Path(self._path)
+        return Premises(path / "current", path / "releases", path / ".reconciler" / "environment")
+
+    def glance(self) -> bytes | None:
+        """Changes whenever anything about the place does, and shows neither what, nor whether that is drift."""
+        try:
+            self._targets.faults.at("target:glance")
+        except Transient:
+            return None
+        if "target:observe" in self._targets.faults.down:
+            return None
+        self._targets.watcher.observed(self._path)
+        return repr(self._place).encode()
+
+    def observe(self, *, thorough: bool = False) -> Observation:
         self._targets.faults.at("target:observe")
         self._targets.watcher.observed(self._path)
         return self._look()
@@ -138,6 +170,27 @@ class FakeTarget:
         self._raise_fence(place, token)
         self._accept(place, approval)
 
+    def deliver(self, data: bytes | None, token: int) -> None:
+        place = self._may_act(token)
+        if place.environment != data:
+            self._raise_fence(place, token)
+            with self._step("deliver"):
+                place.environment = data
+
+    def remember(self, service: Service, token: int) -> None:
+        place = self._may_act(token)
+        if place.service != service:
+            self._raise_fence(place, token)
+            with self._step("remember"):
+                place.service = service
+
+    def readiness(self, run_id: RunId, sha256: Digest) -> Readiness | None:
+        self._look()
+        for name, kept in reversed(self._place.releases.items()):
+            if (kept.release.run_id, kept.release.sha256) == (run_id, sha256):
+                return Readiness(name, not kept.drifted, "run is not as it was put there" if kept.drifted else "")
+        return None
+
     def _look(self) -> Observation:
         place = self._place
         if place.accepted and place.accepted.environment != self._environment:
@@ -147,14 +200,18 @@ class FakeTarget:
         live = place.live
         if live is None:
             gone = (Drift("current", DriftKind.LINK, "a link", "nothing"),) if place.accepted else ()
-            return Observation(None, place.accepted, gone, retained, place.fence)
+            return Observation(None, place.accepted, gone, retained, place.fence, service=place.service)
         drift = (Drift("run", DriftKind.CONTENT, "as put", "otherwise"),) if live.drifted else ()
-        return Observation(live.release, place.accepted, drift, retained, place.fence, place.since)
+        differences = (*drift, *_misdelivered(place))
+        return Observation(live.release, place.accepted, differences, retained, place.fence, place.since, place.service)
 
     def _check(self, approval: Approval, token: int) -> Place:
-        self._look()
         if approval.environment != self._environment:
             raise PolicyDenied(Reason.TARGET_NOT_ALLOWED, "an approval of another environment")
+        return self._may_act(token)
+
+    def _may_act(self, token: int) -> Place:
+        self._look()
         self._token = token
         self._check_fence()
         return self._place
@@ -215,6 +272,18 @@ class FakeTarget:
         yield
         self._targets.wrote("target")
         self._targets.faults.at(f"target:{name}:done")
+
+
+def _misdelivered(place: Place) -> tuple[Drift, ...]:
+    """Whether what is delivered is what the last activation took."""
+    activation = place.service.activation if place.service else None
+    if place.service is None or activation is None:
+        return ()
+    found = "" if place.environment is None else fingerprint(place.service.salt, place.environment)
+    if found == activation.environment:
+        return ()
+    kind = DriftKind.MISSING if not found else DriftKind.CONTENT if activation.environment else DriftKind.FOREIGN
+    return (Drift(".reconciler/environment", kind, "what was delivered", "something else"),)
 
 
 def _is(installed: Installed, approval: Approval) -> bool:

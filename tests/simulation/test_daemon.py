@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -38,9 +39,10 @@ def running(
     farewells: Iterable[Callable[[], object]] = (),
     trouble: Callable[[Exception | None], None] = lambda problem: None,
     poll: float = 0.01,
+    drift: float = 1000.0,
 ) -> Iterator[Daemon]:
     process = process or world.boot()
-    pace = Pace(poll=poll, drift=1000.0, stop=SECONDS, workers=2)
+    pace = Pace(poll=poll, drift=drift, stop=SECONDS, workers=2)
     parts = (process.tracker, process.runner, pace, clock or Ticking(), Random(1))
     daemon = Daemon(*parts, watched=lambda: (), chores=chores, farewells=farewells, trouble=trouble)
     thread = threading.Thread(target=daemon.run)
@@ -113,6 +115,53 @@ def test_passes_that_hang_keep_no_other_environment_waiting() -> None:
         assert world.runs_live("slow0") is None
         go_on.set()
         assert comes(lambda: all(world.runs_live(name) == 1 for name in slow))
+
+
+def test_passes_that_fail_again_and_again_keep_no_other_environment_waiting() -> None:
+    world = FakeWorld()
+    failing = [f"fails{n}" for n in range(20)]
+    world.merge({f"{name}.yaml": world.file(name, 1) for name in failing} | {"zz.yaml": world.file("zz", 2)})
+    stuck, go_on = threading.Event(), threading.Event()
+    process, passes = world.boot(), list[str]()
+    run = process.runner.run
+
+    def failed(environment: EnvironmentName) -> Result:
+        result = run(environment)
+        passes.append(environment)
+        if environment == "zz":
+            return result
+        if len(passes) > len(failing) + 1:  # a retry
+            stuck.set()
+            go_on.wait(10 * SECONDS)
+        return replace(result, failures=1)
+
+    process.runner.run = failed  # type: ignore[method-assign]
+    with running(world, process, SystemClock(), poll=0.2):
+        assert stuck.wait(SECONDS)
+        for number in (3, 4, 5):
+            world.merge({"zz.yaml": world.file("zz", number)})
+            assert comes(lambda number=number: world.runs_live("zz") == number)  # type: ignore[misc]
+        assert len(set(passes)) == len(failing) + 1
+        go_on.set()
+
+
+def test_what_is_as_it_should_be_gets_glances_and_no_passes() -> None:
+    world = two_environments()
+    process = world.boot()
+    with running(world, process, SystemClock(), drift=0.02):
+        assert comes(lambda: process.runner.skipped > 20)
+        before, wrote = world.faults.steps.count("target:observe"), world.writes.copy()
+        assert comes(lambda: process.runner.skipped > 60)
+        assert world.faults.steps.count("target:observe") == before
+        assert world.writes == wrote
+        world.drift("prod")
+        assert comes(lambda: world.faults.steps.count("target:observe") > before)
+        assert comes(lambda: is_whole(world))
+
+
+def is_whole(world: FakeWorld) -> bool:
+    live = world.place("prod").live
+    return live is not None and not live.drifted
 
 
 def test_a_chore_that_fails_is_told_and_done_again_and_stops_no_pass() -> None:
@@ -263,6 +312,43 @@ def test_only_eager_chores_are_done_before_their_time_and_only_when_they_are_ask
         daemon.wake()
         assert comes(lambda: looks() == 4)
     assert done == ["eager"]
+
+
+def test_a_touch_is_looked_at_at_once_and_only_there() -> None:
+    world = two_environments()
+    process, glances = world.boot(), list[str]()
+    rest = process.runner.at_rest
+
+    def counting(environment: EnvironmentName) -> bool:
+        glances.append(environment)
+        return rest(environment)
+
+    process.runner.at_rest = counting  # type: ignore[method-assign]
+    with asleep(world, process) as daemon:
+        assert comes(lambda: (world.runs_live("prod"), world.runs_live("dev")) == (1, 2))
+        assert comes(lambda: not daemon.busy)
+        glances.clear()
+        world.drift("prod")
+        daemon.touched([EnvironmentName("prod")])
+        assert comes(lambda: is_whole(world))
+        assert glances == ["prod"]
+        assert comes(lambda: not daemon.busy)
+        for _ in range(100):  # the clock stands, and so a program that writes all the time gets no second look
+            daemon.touched([EnvironmentName("prod")])
+        threading.Event().wait(0.1)
+        assert glances == ["prod", "prod"] or glances == ["prod"]
+
+
+def test_what_happens_beside_git_gives_a_pass_in_full() -> None:
+    world = two_environments()
+    process = world.boot()
+    with asleep(world, process) as daemon:
+        assert comes(lambda: world.runs_live("dev") == 2)
+        assert comes(lambda: not daemon.busy)
+        for number in range(3):
+            before = world.faults.steps.count("target:observe")
+            daemon.look_at([EnvironmentName("dev")])
+            assert comes(lambda before=before: world.faults.steps.count("target:observe") == before + 1), number  # type: ignore[misc]
 
 
 def test_it_is_ready_when_the_repository_was_looked_at_once() -> None:

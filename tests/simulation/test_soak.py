@@ -121,7 +121,7 @@ def a_long_outage(world: FakeWorld, process: Process) -> Process:
 
 
 def a_crash_with_a_long_outage(world: FakeWorld, process: Process) -> Process:
-    world.faults.cut_at = "target:observe"
+    world.faults.cut_at = "target:glance"
     with pytest.raises(PowerCut):
         process.run("staging")
     world.clock.seconds += GAP + STEP
