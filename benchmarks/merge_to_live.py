@@ -1,88 +1,206 @@
-"""Merge to live: from the moment the push returned until `current` points at the new release, durably.
+"""Merge to live: from the moment the push returned until `current` leads to the new release.
 
-Ours is the whole product: the running daemon with watching, signed-merge approval, custody, manifest and audit.
-The floor is the best durable shell script for the job (`floor.sh`), started the moment the push returns: git
-fetch, git show, openssl dgst, unzip, sync -f, mv -T; no approval, no record, nothing verified but the digest.
-Both sides run in turn on the same disk, so that a drift of the machine meets both. Medians are printed.
+Here: the whole product. The running daemon sees the push (a local origin is watched, so no poll interval is in it),
+proves the signed merge, asks CI's folder for the run, takes the artifact into custody, verifies, unpacks, makes it
+durable, writes intent and outcome, and switches. The clock stops when the link has changed.
+
+There: the best durable shell script for the job (`floor.sh`), started the moment its push returned: git fetch, git
+show, cp, openssl dgst, unzip, sync -f, mv -T. No approval, no record, nothing verified but the digest. The clock stops
+when it ends.
+
+Beside it, where installed: adnanh/webhook that runs the script when it is called, git-sync with the script as its hook,
+and ansible-pull with a playbook of the same steps. The sides take turns on the same disk.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import random
 import shutil
-import statistics
 import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from benchmarks.kit import processes
+from benchmarks.kit.benchmark import Benchmark, Setting
+from benchmarks.kit.fleet import Fleet, leads_to
+from benchmarks.kit.sides import Side, eventually, interleaved, seconds, tell
+from benchmarks.kit.table import NOT_INSTALLED, Row
+from benchmarks.rivals import RIVALS, Rival
 from tests.archives import zip_of
 from tests.factories import sha256
-from tests.site import Site
 
-ROUNDS = 7
 FLOOR = Path(__file__).with_name("floor.sh")
+FLOOR_NAME = "shell script"
+_WITHIN = 120.0
+_FIRST_PASSES = 1_200.0
+_HUNDRED_MB = 100_000_000
+_FEW = 1
 
 
-def one_megabyte(run: int) -> bytes:
-    """One file that does not compress."""
-    return zip_of({"blob": random.Random(run).randbytes(1_000_000)})
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One kind of artifact."""
+
+    work: str
+    make: Callable[[int], bytes]
+    turns: int
+    goal: float
+    environments: int = 1
 
 
-def thousand_files(run: int) -> bytes:
-    """A thousand files of some 200 bytes."""
-    return zip_of({f"d{n % 20}/{n}.txt": b"%d of %d\n" % (n, run) * 20 for n in range(1000)})
+def noise(size: int) -> Callable[[int], bytes]:
+    """One file that does not compress, made once, and a small one that tells the run: packing takes long."""
+    packed = cache(lambda: zip_of({"blob": random.Random(size).randbytes(size)}))
+
+    def made(run: int) -> bytes:
+        buffer = io.BytesIO(packed())
+        with zipfile.ZipFile(buffer, "a") as archive:
+            archive.writestr("run.txt", str(run))
+        return buffer.getvalue()
+
+    return made
 
 
-def main() -> None:
-    """Print the table."""
-    missing = [tool for tool in ("git", "openssl", "unzip", "sync") if shutil.which(tool) is None]
-    if missing:
-        sys.exit(f"the floor needs {', '.join(missing)}")
-    print(f"merge to live, medians of {ROUNDS}, seconds\n{'artifact':<16}{'floor':>8}{'ours':>8}{'ratio':>8}")
-    for make in (one_megabyte, thousand_files):
-        floor, ours = measure(make)
-        print(f"{make.__name__:<16}{floor:>8.3f}{ours:>8.3f}{ours / floor:>8.2f}")
+def small_files(count: int) -> Callable[[int], bytes]:
+    """So many files of some 200 bytes, twenty folders."""
+    return lambda run: zip_of({f"d{n % 20}/{n}.txt": b"%d of %d\n" % (n, run) * 20 for n in range(count)})
 
 
-def measure(make: Callable[[int], bytes]) -> tuple[float, float]:
-    """Medians of both sides, floor first; run in turn after one round that is not counted."""
-    with tempfile.TemporaryDirectory() as folder:
-        site = Site(Path(folder) / "site")
-        site.configure(repository={"url": str(site.git.origin), "poll_seconds": 3600})
-        artifacts = {run: make(run) for run in range(1, 2 * ROUNDS + 3)}
-        for run, data in artifacts.items():
-            site.publish(run, data)
-        times: dict[str, list[float]] = {"floor": [], "ours": []}
-        subprocess.run(["git", "clone", "-q", "--bare", site.git.url, f"{folder}/mirror"], check=True)
-        with site.daemon():
-            for index, (run, data) in enumerate(artifacts.items()):
-                spent = _floor(site, Path(folder), run, data) if index % 2 else _ours(site, run, data)
-                if index > 1:
-                    times["floor" if index % 2 else "ours"].append(spent)
-        return statistics.median(times["floor"]), statistics.median(times["ours"])
+def cases(setting: Setting) -> list[Case]:
+    """What is measured, in the order of the table."""
+    turns = setting.size(7, 3)
+    many = setting.deployed(10_000, 500, budget=90)
+    found = [Case("1 MB", noise(1_000_000), turns, 0.6), Case("1,000 files", small_files(1_000), turns, 0.7)]
+    if not setting.quick:
+        found.append(Case("100 MB", noise(_HUNDRED_MB), 3, 0.7))
+        found.append(Case("10,000 files", small_files(10_000), 3, 0.7))
+    return [*found, Case(f"1 MB, one of {many:,} environments", noise(1_000_000), turns, 0.7, many)]
 
 
-def _ours(site: Site, run: int, data: bytes) -> float:
-    site.declare("prod", run, sha=sha256(data))
-    start = time.perf_counter()
-    link = site.live / "prod" / "current"
-    while not (link.is_symlink() and link.readlink().name.startswith(f"{run}-")):
-        if time.perf_counter() - start > 60:
-            sys.exit((site.folder / "daemon.log").read_text()[-2000:])
-        time.sleep(0.001)
-    spent = time.perf_counter() - start
-    time.sleep(0.5)  # let the record be written, so that it is not counted against the next round
-    return spent
+def run(setting: Setting) -> Iterator[Row]:
+    """One row for each kind of artifact."""
+    if missing := [tool for tool in ("git", "openssl", "unzip", "sync") if shutil.which(tool) is None]:
+        raise RuntimeError(f"the shell script needs {', '.join(missing)}")
+    for number, case in enumerate(cases(setting)):
+        tell(case.work)
+        folder = setting.folder / str(number)
+        folder.mkdir()
+        yield measured(case, folder, [rival for rival in RIVALS if not (rival.slow and setting.quick)])
+        shutil.rmtree(folder)
 
 
-def _floor(site: Site, folder: Path, run: int, data: bytes) -> float:
-    """The same on an environment that only the script looks at."""
-    text = site.declaration("floor", run, sha=sha256(data), path=str(folder / "floor"))
-    site.merge({"floor/floor.yaml": text})
-    start = time.perf_counter()
-    argv = ["sh", str(FLOOR), f"{folder}/mirror", "floor/floor.yaml", str(site.runs), f"{folder}/floor"]
-    subprocess.run(argv, check=True)
-    return time.perf_counter() - start
+def measured(case: Case, folder: Path, rivals: Sequence[Rival]) -> Row:
+    """The sides in turn, on one site."""
+    site = declared(folder / "site", case.environments)
+    site.paced(poll_seconds=3_600)
+    site.configure(drift_seconds=3_600)
+    others = {rival.name: rival for rival in rivals if rival.is_there()}
+    with contextlib.ExitStack() as stack:
+        daemon = stack.enter_context(site.daemon())
+        processes.settle(daemon.pid, within=_FIRST_PASSES, busy=0.0, quiet=1.5)
+        sides: dict[str, Side] = {"floor": Floor(site, folder, case.make), "ours": Ours(site, daemon.pid, case.make)}
+        for name, rival in others.items():
+            sides[name] = Other(site, folder, case.make, rival, stack)
+        found = interleaved(sides, case.turns, few={name: _FEW for name, rival in others.items() if rival.slow})
+    beside: dict[str, float | str] = {rival.name: NOT_INSTALLED for rival in rivals}
+    beside |= {name: found[name] / found["floor"] for name in others}
+    return Row(case.work, "s", found["ours"], FLOOR_NAME, found["floor"], case.goal, beside=beside)
+
+
+def declared(folder: Path, environments: int) -> Fleet:
+    """A site with so many declared environments. Nothing but one of them is deployed: the others are suspended."""
+    folder.mkdir()
+    site = Fleet(folder, 0)
+    names = [f"e{number:05}" for number in range(environments - 1)]
+    texts = {site.file(name): site.shared(name) + "suspend: true\n" for name in names}
+    texts[site.file("prod")] = site.shared("prod")
+    site.accept(texts)
+    return site
+
+
+class _Turns:
+    """What the sides have in common: each turn has a run of its own, stored by CI and on the disk before the push."""
+
+    def __init__(self, site: Fleet, make: Callable[[int], bytes], first: int) -> None:
+        self.site = site
+        self._make = make
+        self._next = first
+
+    def published(self) -> tuple[int, str]:
+        """The next run, and its digest."""
+        run = self._next
+        self._next += 1
+        data = self._make(run)
+        self.site.publish(run, data)
+        shutil.rmtree(self.site.folder / "build")
+        os.sync()
+        return run, sha256(data)
+
+
+class Ours(_Turns):
+    """The daemon."""
+
+    def __init__(self, site: Fleet, pid: int, make: Callable[[int], bytes]) -> None:
+        super().__init__(site, make, 1_000)
+        self._pid = pid
+
+    def __call__(self, _: int) -> float:
+        run, digest = self.published()
+        processes.settle(self._pid)
+        link = self.site.live / "prod" / "current"
+        self.site.declare("prod", run, sha=digest)
+        spent = eventually(lambda: leads_to(link, run), _WITHIN, f"run {run}: {self.site.log()}")
+        processes.settle(self._pid)  # what is still to be written must not meet the next side
+        return spent
+
+
+class Floor(_Turns):
+    """The script, on an environment that only it looks at."""
+
+    def __init__(self, site: Fleet, folder: Path, make: Callable[[int], bytes]) -> None:
+        super().__init__(site, make, 2_000)
+        self._mirror, self._target = folder / "mirror", folder / "floor"
+        subprocess.run(["git", "clone", "-q", "--bare", site.git.url, str(self._mirror)], check=True)
+
+    def __call__(self, _: int) -> float:
+        run, digest = self.published()
+        self.site.merge({"floor/floor.yaml": self.site.declaration("floor", run, sha=digest)})
+        argv = script(self._mirror, self.site.runs, [("floor/floor.yaml", self._target)])
+        return seconds(lambda: subprocess.run(argv, check=True))
+
+
+class Other(_Turns):
+    """Another tool, on an environment of its own."""
+
+    def __init__(
+        self, site: Fleet, folder: Path, make: Callable[[int], bytes], rival: Rival, stack: contextlib.ExitStack
+    ) -> None:
+        super().__init__(site, make, 10_000 * (1 + RIVALS.index(rival)))
+        self._file = f"{rival.name}/{rival.name}.yaml"
+        own = folder / rival.name
+        own.mkdir()
+        site.merge({self._file: site.declaration(rival.name, 1), **rival.files(own, site.runs, self._file)})
+        self._go = stack.enter_context(rival.ready(own, site.git.url, site.runs, self._file))
+        self._link = own / "live" / "current"
+
+    def __call__(self, _: int) -> float:
+        run, digest = self.published()
+        self.site.merge({self._file: self.site.declaration("other", run, sha=digest)})
+        spent = seconds(self._go)
+        if not leads_to(self._link, run):
+            raise RuntimeError(f"{self._file}: run {run} is not live")
+        return spent
+
+
+def script(mirror: Path, runs: Path, targets: Iterable[tuple[str, Path]]) -> list[str]:
+    """The shell script's command line, for each declaration and the folder that it is to be live in."""
+    return ["sh", str(FLOOR), str(mirror), str(runs), *(str(part) for pair in targets for part in pair)]
+
+
+BENCHMARK = Benchmark("merge_to_live", "Merge to live", run)
