@@ -154,6 +154,11 @@ class Runner:
         with self._lock:
             return dict(self._statuses)
 
+    def undecided(self) -> frozenset[EnvironmentName]:
+        """Environments with an attempt that has no outcome yet: its first checks are still under way."""
+        with self._lock:
+            return frozenset(name for name, found in self._unfinished.items() if found)
+
     def remember_soaks(self) -> None:
         """Tell the store how long each upstream was seen healthy.
 

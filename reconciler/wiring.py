@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from reconciler import programs
 from reconciler.activators.announced import AnnouncedActivator
 from reconciler.beside import Beside
 from reconciler.catalog import Catalog
@@ -332,6 +333,7 @@ def open_source(settings: Settings, name: str, parts: Parts) -> Source:
 def let_go() -> None:
     """End every process that was started and still runs, right before this one ends without a clean-up."""
     kill_all()
+    programs.kill_all()
 
 
 def watched(settings: Settings, world: World) -> Iterator[Path]:
@@ -374,10 +376,10 @@ def _activators(settings: Settings, parts: Parts) -> dict[str, Activator]:
 
 
 def _probes(settings: Settings, parts: Parts) -> dict[str, Probe]:
-    """Those that ask over the network are always there: what they may ask by default is this machine."""
+    """All that there are, so that a refusal can name its key; with no options they may ask nothing."""
     return {
         name: _plugged("probe", f"probes.{name}", name, options, parts)
-        for name, options in {"http": {}, "tcp": {}, **settings.probes}.items()
+        for name, options in {"command": {}, "http": {}, "tcp": {}, **settings.probes}.items()
     }
 
 

@@ -14,6 +14,8 @@ from reconciler.cli.options import EnvironmentsArgument, Output, OutputOption, s
 
 _LONGEST_PROBATION = 2 * 3_600.0
 """Seconds: twice what a file may give its first checks."""
+_DECISIONS = 4
+"""Passes of one environment: it is deployed, its checks fail, it is rolled back, and those checks decide."""
 
 if TYPE_CHECKING:
     from reconciler.cli.log import Log
@@ -237,7 +239,6 @@ def _pass(system: System, names: Sequence[EnvironmentName]) -> list[Status]:
     from concurrent.futures import ThreadPoolExecutor
 
     from reconciler.cli.render import note
-    from reconciler.model import Health
 
     def report(status: Status, _: Status | None, problem: Exception | None) -> None:
         if problem is not None:
@@ -250,13 +251,14 @@ def _pass(system: System, names: Sequence[EnvironmentName]) -> list[Status]:
     with _checking(system), ThreadPoolExecutor(system.settings.workers) as pool:
         for group in system.catalog.in_order(names):
             waiting: Sequence[EnvironmentName] = group
-            while waiting:
+            for _ in range(_DECISIONS):
                 results = zip(waiting, pool.map(runner.run, waiting), strict=True)
                 done |= {name: result.status for name, result in results}
-                waiting = [name for name in group if done[name].health is Health.PROGRESSING]
-                if waiting:
-                    note(f"waiting for the first health checks of {', '.join(waiting)}")
-                    system.prober.settle(waiting, _LONGEST_PROBATION)
+                waiting = sorted(runner.undecided().intersection(group))
+                if not waiting:
+                    break
+                note(f"waiting for the first health checks of {', '.join(waiting)}")
+                system.prober.settle(waiting, _LONGEST_PROBATION)
     return [done[name] for name in names]
 
 

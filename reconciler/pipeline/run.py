@@ -85,7 +85,7 @@ class Pass:
         try:
             self._look(thorough=self._thorough)
             self._close_unfinished()
-            if not self._hand.suspended and conclude(self._scene, self._effects):
+            if not self._is_suspended() and conclude(self._scene, self._effects):
                 self._planner = Planner(self._world, self._fleet, self._file, self._hand)
                 self._look()
             self._planner.judge()
@@ -96,6 +96,11 @@ class Pass:
             if self._planner.home is None:
                 self._scene.arrive(None)
             return self._hold(self._kept_for_later(self._planner, held))
+
+    def _is_suspended(self) -> bool:
+        """Whether somebody said to leave what is live alone: the operator, or the file as it was let in."""
+        reading = self._scene.home.reading if self._scene.home else None
+        return self._hand.suspended or bool(reading and reading.declaration and reading.declaration.suspend)
 
     def _look(self, *, thorough: bool = False) -> None:
         """Where it lives, what is there, and how it runs."""
