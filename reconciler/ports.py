@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from random import Random
@@ -575,9 +575,9 @@ class Job:
     environment: EnvironmentName
     folder: Path
     """The live release, by its own name: `current` may move meanwhile."""
-    variables: Mapping[str, str]
+    variables: Mapping[str, str] = field(repr=False)
     """What a command finds in its environment, beside a few harmless ones of ours."""
-    secrets: frozenset[str] = frozenset()
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
     """Values that are masked in all that is shown."""
 
 
