@@ -14,7 +14,6 @@ is activated. One daemon looks after all of them; it may be killed and started a
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import os
@@ -24,12 +23,11 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
-from urllib.parse import quote, quote_plus
 
 import pyrage  # type: ignore[import-untyped]
 import yaml
@@ -42,7 +40,7 @@ from tests.archives import zip_of
 from tests.site import Site, environment, eventually
 from tests.supervisord import Supervisord, supervisord
 
-LIMIT = 60.0
+LIMIT = 15.0
 """Seconds that anything may take on a machine that is busy with much else."""
 VARIABLE = "SECRET_OF_THE_YARD"
 SECRETS = {
@@ -202,14 +200,16 @@ class Service:
         self.until(does, f"{reason or 'ready'} with run {run}", seen)
         return seen[0]
 
-    def until(self, condition: Callable[[], object], what: str, seen: object = "") -> None:
+    def until(self, condition: Callable[[], object], what: str, seen: Sequence[object] = ()) -> None:
         """Wait for something, and tell all that helps where it does not come about."""
         try:
             eventually(condition, LIMIT)
         except AssertionError:
+            status = self.status()
             told = [f"{one.action} {one.outcome} {one.message}" for one in self.attempts()]
-            log = (self.yard.folder / "daemon.log").read_text()[-3000:]
-            raise AssertionError(f"{self.name}: no {what}; seen {seen}; {self.status()}; {told}\n{log}") from None
+            words = [f"no {what}; found {seen}", f"{status and status.message}", *told]
+            words += [one for one in (self.yard.folder / "daemon.log").read_text().splitlines() if self.name in one]
+            raise AssertionError("\n".join([self.name, *words])) from None
 
     def attempts(self) -> list[Attempt]:
         """All attempts, oldest first."""
@@ -225,7 +225,7 @@ class Service:
 
     def tells(self, *story: str) -> None:
         """Wait until its story is just this."""
-        self.until(lambda: self.story() == list(story), " → ".join(story), seen=self.story)
+        self.until(lambda: self.story() == list(story), " → ".join(story))
 
     def starts(self) -> list[int]:
         """The runs that the activation command was started for."""
@@ -443,50 +443,6 @@ def one_outcome_each(yard: Yard) -> None:
     assert sorted(intents) == sorted(outcomes), "an intent without its one outcome"
 
 
-# --- canaries -----------------------------------------------------------------------------------------
-
-
-def forms(values: Iterable[str]) -> list[bytes]:
-    """Values, and each longer line of them, in the disguises that programs give them."""
-    texts = {text for value in values for text in (value, *value.splitlines()) if len(text) >= 8}
-    found: set[bytes] = set()
-    for text in texts:
-        plain = text.encode()
-        told = {text, quote(text), quote(text, safe=""), quote_plus(text), repr(text)[1:-1]}
-        told |= {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
-        found |= {one.encode() for one in told}
-        for shift in range(3):  # where it begins in a longer text decides how base64 writes it
-            found |= {one(b"x" * shift + plain)[4:-4] for one in (base64.b64encode, base64.urlsafe_b64encode)}
-    return sorted(found)
-
-
-def leaks(text: bytes, canaries: Iterable[bytes]) -> list[bytes]:
-    """The canaries that are in a text."""
-    return [canary for canary in canaries if canary in text]
-
-
-@contextmanager
-def listed() -> Iterator[set[bytes]]:
-    """Every argument list that any process of this machine has meanwhile, as far as one who looks often can see."""
-    seen: set[bytes] = set()
-    stop = threading.Event()
-
-    def look() -> None:
-        while not stop.wait(0.01):
-            for folder in os.listdir("/proc"):  # noqa: PTH208 - hundreds of them, often
-                if folder.isdigit():
-                    with suppress(OSError), open(f"/proc/{folder}/cmdline", "rb") as file:  # noqa: PTH123
-                        seen.add(file.read())
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        stop.set()
-        thread.join()
-
-
 def _end(mood: Path) -> None:
     """The service that was started last, if it is one still."""
     with suppress(OSError, ValueError):
@@ -500,5 +456,3 @@ def _free_port() -> int:
         server.bind(("127.0.0.1", 0))
         return int(server.getsockname()[1])
 
-
-__all__ = ["LIMIT", "Answer", "Service", "Yard", "replace", "yard"]

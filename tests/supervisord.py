@@ -80,6 +80,8 @@ def supervisord(
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """It and its programs, each of which leads a group: to ask it to stop takes seconds, and some don't stop."""
+    process.send_signal(signal.SIGSTOP)  # else the list may leave some out while others end
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
     programs = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     process.kill()
     process.wait(20)

@@ -277,6 +277,7 @@ def test_our_folder_open_to_others_is_drift_and_closed_again(ground: Ground) -> 
     assert ground.target().observe().drift == (Drift(".reconciler", DriftKind.MODE, "0700", "0755"),)
     link = ground.current.lstat()
     assert ground.apply(A).drift == ()
+    assert drift(ground) == []
     assert ground.current.lstat() == link
 
 
@@ -287,6 +288,7 @@ def test_a_fence_that_is_gone_is_drift_and_raised_again(ground: Ground, name: st
         (ground.own / "fence").rmdir()
     assert drift(ground) == [(".reconciler/fence", DriftKind.MISSING)]
     assert ground.apply(A, token=4).drift == ()
+    assert drift(ground) == []
     assert ground.target().observe().fence == 4
 
 

@@ -265,6 +265,17 @@ def test_a_former_holder_that_sleeps_and_is_overtaken_twice_does_nothing(work: W
         assert _of_successor(ground) == left
 
 
+def test_an_upgrade_waits_for_the_disk_three_times(tmp_path: Path) -> None:
+    ground, steps = Ground(tmp_path), list[str]()
+    ground.apply(A)
+    ground.apply(B, run_id=102, trace=steps.append)
+    assert [step for step in steps if step.endswith(("sync", "settle"))] == [
+        "target:sync",
+        "target:settle",
+        "target:switch:settle",
+    ]
+
+
 def test_every_workload_goes_through_the_steps_in_the_promised_order(tmp_path: Path) -> None:
     steps = Stage(WORKLOADS[0], tmp_path).steps
     order = [

@@ -66,6 +66,7 @@ def test_drift_is_told_by_path_and_repaired_beside(
     assert drift[path] is kind
     seen = ground.apply(A)
     assert seen.drift == ()
+    assert ground.target().observe(thorough=True) == seen
     assert tree(ground.current) == TREE_A
     assert live_id(ground) == f"{first}.2"
     assert first in ground.releases()  # what was live before stays, for whoever still reads it

@@ -33,6 +33,9 @@ from reconciler.settings import AuditSettings, RepositorySettings, Settings, Web
 from reconciler.sources import directory as directory_source
 from reconciler.sources import github_actions, http
 from reconciler.targets import directory as directory_target
+from tests.core.test_declare import GOOD
+from tests.core.test_running import RUN
+from tests.jobs import PROD, parts
 
 DOCS = Path(__file__).parents[2] / "docs"
 _ROW = re.compile(r"^\| `([^`]+)` \| (.*?) \| (.*?) \|$", re.MULTILINE)
@@ -79,6 +82,14 @@ SECTIONS: dict[str, tuple[str, str, type[BaseModel]]] = {
     "freezes": ("policy.md", "freeze[].", FreezeSpec),
     "revocations": ("policy.md", "revoked[].", RevokedSpec),
 }
+
+CREATE = {"command": command_activator.create, "systemd": systemd.create, "supervisor": supervisor.create}
+SPECS = {
+    "command": ActivateSpec.model_validate({"command": ("/opt/tools/deploy", "--service", "shop-web")}),
+    "systemd": ActivateSpec.model_validate({"systemd": "shop-web.service"}),
+    "supervisor": ActivateSpec.model_validate({"supervisor": "shop-prod"}),
+}
+"""What the example in activation.md says that it allows."""
 
 IN_WORDS = {
     ("settings.md", "state"): "`~/.local/state/reconciler`",
@@ -162,3 +173,17 @@ def test_the_example_of_settings_has_only_keys_that_exist() -> None:
     text = (DOCS / "settings.md").read_text()
     (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     assert Settings.model_validate(yaml.safe_load(example)).sources["ci"].type == "http"
+
+
+def test_the_examples_of_activation_are_valid(tmp_path: Path) -> None:
+    examples = re.findall(r"^```yaml\n(.*?)^```", (DOCS / "activation.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert len(examples) == 6
+    for example in examples:
+        if "activators:" in example:
+            settings = Settings.model_validate(yaml.safe_load(example))
+            for name, create in CREATE.items():
+                create(settings.activators[name], parts(tmp_path)).allow(PROD, SPECS[name])
+            assert settings.secrets.allow[0].covers(PROD)
+            continue
+        text = example.replace("…", "YWdl")
+        assert read("example.yaml", (GOOD + ("" if "activate:" in text else RUN) + text).encode()).problems == ()

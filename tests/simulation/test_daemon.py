@@ -6,10 +6,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import pytest
 
+from reconciler import daemon as daemon_module
 from reconciler.clock import SystemClock
 from reconciler.daemon import Chore, Daemon, Pace
 from reconciler.model import EnvironmentName, OperatorHand
@@ -40,11 +42,12 @@ def running(
     trouble: Callable[[Exception | None], None] = lambda problem: None,
     poll: float = 0.01,
     drift: float = 1000.0,
+    watched: Iterable[Path] = (),
 ) -> Iterator[Daemon]:
     process = process or world.boot()
     pace = Pace(poll=poll, drift=drift, stop=SECONDS, workers=2)
     parts = (process.tracker, process.runner, pace, clock or Ticking(), Random(1))
-    daemon = Daemon(*parts, watched=lambda: (), chores=chores, farewells=farewells, trouble=trouble)
+    daemon = Daemon(*parts, watched=lambda: watched, chores=chores, farewells=farewells, trouble=trouble)
     thread = threading.Thread(target=daemon.run)
     thread.start()
     try:
@@ -208,9 +211,11 @@ NEVER = 1e6
 
 
 @contextmanager
-def asleep(world: FakeWorld, process: Process | None = None, chores: Iterable[Chore] = ()) -> Iterator[Daemon]:
+def asleep(
+    world: FakeWorld, process: Process | None = None, chores: Iterable[Chore] = (), clock: Clock | None = None
+) -> Iterator[Daemon]:
     """A daemon that looked once, and would look again in days."""
-    with running(world, process, ManualClock(), chores, poll=NEVER) as daemon:
+    with running(world, process, clock or ManualClock(), chores, poll=NEVER) as daemon:
         assert comes(lambda: daemon.ready)
         yield daemon
 
@@ -324,7 +329,8 @@ def test_a_touch_is_looked_at_at_once_and_only_there() -> None:
         return rest(environment)
 
     process.runner.at_rest = counting  # type: ignore[method-assign]
-    with asleep(world, process) as daemon:
+    clock = ManualClock()
+    with asleep(world, process, clock=clock) as daemon:
         assert comes(lambda: (world.runs_live("prod"), world.runs_live("dev")) == (1, 2))
         assert comes(lambda: not daemon.busy)
         glances.clear()
@@ -333,10 +339,14 @@ def test_a_touch_is_looked_at_at_once_and_only_there() -> None:
         assert comes(lambda: is_whole(world))
         assert glances == ["prod"]
         assert comes(lambda: not daemon.busy)
-        for _ in range(100):  # the clock stands, and so a program that writes all the time gets no second look
+        clock.seconds += 0.5
+        for _ in range(100):
             daemon.touched([EnvironmentName("prod")])
         threading.Event().wait(0.1)
-        assert glances == ["prod", "prod"] or glances == ["prod"]
+        assert glances == ["prod"]
+        clock.seconds += 0.6
+        daemon.touched([])
+        assert comes(lambda: glances == ["prod", "prod"])
 
 
 def test_what_happens_beside_git_gives_a_pass_in_full() -> None:
@@ -349,6 +359,31 @@ def test_what_happens_beside_git_gives_a_pass_in_full() -> None:
             before = world.faults.steps.count("target:observe")
             daemon.look_at([EnvironmentName("dev")])
             assert comes(lambda before=before: world.faults.steps.count("target:observe") == before + 1), number  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("kernel", [True, False], ids=["by inotify", "without it"])
+def test_a_change_in_a_watched_folder_is_a_look(kernel: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not kernel:
+        monkeypatch.setattr(daemon_module, "Inotify", no_inotify)
+    world = two_environments()
+    process = world.boot()
+    looks = counted(process)
+    with running(world, process, ManualClock(), poll=NEVER, watched=[tmp_path, tmp_path / "nothing"]) as daemon:
+        assert comes(lambda: daemon.ready)
+        for number in (3, 4, 5):
+            world.merge({"prod.yaml": world.file("prod", number)})
+            # Watching may begin after the first look: somebody pushes again and again.
+            assert comes(lambda number=number: pushed(tmp_path) and world.runs_live("prod") == number)  # type: ignore[misc]
+    assert looks() >= 4
+
+
+def no_inotify(_: object) -> None:
+    raise OSError("none")
+
+
+def pushed(folder: Path) -> bool:
+    (folder / "main").write_text("a")
+    return True
 
 
 def test_it_is_ready_when_the_repository_was_looked_at_once() -> None:
