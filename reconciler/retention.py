@@ -41,6 +41,9 @@ def _needed(world: World, catalog: Catalog, environments: Iterable[EnvironmentNa
             raise _unknown(environment)
         if home.accepted:
             yield home.accepted.sha256
+        service = home.observed.service
+        if service and service.good:
+            yield service.good.sha256
         for release in home.observed.retained:
             yield release.sha256
 

@@ -144,12 +144,14 @@ class Effects:
         told = f"{observed.live.id if observed.live else 'nothing'} at {home.path}, token {token}"
         gates.passed(Gate.TARGET, told)
         home = replace(home, observed=observed, accepted=observed.accepted, reading=reading)
-        starts = given is not None and given.declaration.is_run and observed.live is not None
-        if starts and given and (unit or action in _STARTS or due(given.declaration, observed, given)):
-            try:
+        try:
+            # Drift that an installation leaves is of what an activation delivers and remembers.
+            if given and self._starts(action, observed, given, unit=unit):
                 home, intent = self._start(intent, home, given, token)
-            except Held as held:
-                return self.did_not_run(intent, home, gates, held)
+            elif observed.drift:
+                home = self._clear(home, token)
+        except Held as held:
+            return self.did_not_run(intent, home, gates, held)
         return self._done(intent, home, gates, approval)
 
     def did_not_run(self, intent: Attempt | None, home: Home, gates: Gates, held: Held) -> Status:
@@ -178,6 +180,23 @@ class Effects:
             return status
         return self._roll_back(home, held.result) or status
 
+    def _starts(self, action: Action, observed: Observation, given: Needs, *, unit: bool) -> bool:
+        """Whether what is live is to be activated; `unit`: what was activated does not run any more."""
+        if observed.live is None or not given.declaration.is_run:
+            return False
+        return unit or action in _STARTS or bool(observed.drift) or bool(due(given.declaration, observed, given))
+
+    def _clear(self, home: Home, token: int) -> Home:
+        """Take away what an earlier declaration delivered, and mend a record that nobody asks for any more.
+
+        Raises:
+            Held: The target or the fence says no.
+        """
+        with gate(Gate.TARGET):
+            home.target.deliver(None, token)
+            home.target.remember(home.observed.service or Service(new_salt()), token)
+            return replace(home, observed=home.target.observe())
+
     def _start(self, intent: Attempt, home: Home, given: Needs, token: int) -> tuple[Home, Attempt]:
         """Activate what is live now.
 
@@ -188,7 +207,11 @@ class Effects:
         environment = self._scene.file.environment
         with gate(Gate.ACTIVATION):
             service, output = start(self._world, environment, home.target, home.observed, given, back, token)
-        return replace(home, observed=replace(home.observed, service=service)), replace(intent, output=output)
+        observed = replace(home.observed, service=service)
+        if observed.drift:
+            with gate(Gate.TARGET):
+                observed = home.target.observe()
+        return replace(home, observed=observed), replace(intent, output=output)
 
     def _done(self, intent: Attempt, home: Home, gates: Gates, approval: Approval) -> Status:
         """The effect came about; its outcome waits for the first checks, where there are any."""

@@ -29,15 +29,22 @@ Unpack = Literal["outer", "inner"]
 
 
 def kept(found: Survey, live: ReleaseId, keep: int) -> set[ReleaseId]:
-    """Releases that stay: the newest `keep`, the live one, and the one that was live before it.
+    """Releases that stay: the newest `keep`, the live one, the one that was live before it, and the one that worked.
 
-    Which one was live before is known during a switch; at other times it is the newest beside the live one.
+    Which one was live before is known during a switch; at other times it is the newest beside the live one. The one
+    that worked last is what an automatic rollback goes back to, however many failed since.
     """
     order = [head.release for head in found.heads]
     if live not in order:
         order.insert(0, live)
     before = found.live if found.live != live else next((release for release in order if release != live), None)
-    return {live, *order[:keep], *([before] if before else [])}
+    good = found.service.good if found.service else None
+    worked = [
+        head.release
+        for head in found.heads
+        if good and (head.release.run_id, head.sha256) == (good.run_id, good.sha256)
+    ]
+    return {live, *order[:keep], *worked[:1], *([before] if before else [])}
 
 
 class Installer:

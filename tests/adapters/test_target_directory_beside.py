@@ -22,6 +22,7 @@ from reconciler.model import Activation, CommitId, Digest, Drift, DriftKind, Fai
 from reconciler.ports import Trace
 from reconciler.targets import records, service
 from tests import factories
+from tests.archives import zip_of
 from tests.directory_targets import A, B, Ground, silent, snapshot
 
 SALT = "5" * 32
@@ -42,6 +43,15 @@ def ground(tmp_path: Path) -> Ground:
 
 def drift(ground: Ground) -> list[tuple[str, DriftKind]]:
     return [(found.path, found.kind) for found in ground.target().observe().drift]
+
+
+def test_the_release_that_worked_last_is_kept_however_many_failed_since(ground: Ground) -> None:
+    good = ground.target().observe().accepted
+    ground.target().remember(replace(SERVICE, good=good), 1)
+    for number in range(2, 6):
+        ground.apply(zip_of({"a.txt": b"%d" % number}), run_id=number, keep=1)
+    assert good is not None
+    assert [name.split("-")[0] for name in ground.releases()] == [str(good.run_id), "4", "5"]
 
 
 # --- what is remembered -------------------------------------------------------------------------
