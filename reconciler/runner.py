@@ -20,7 +20,7 @@ from reconciler.pipeline import Fence, Fleet, Home, Pass, Rulebook, Soaks, World
 from reconciler.ports import Checks
 from reconciler.rests import Rests
 
-REHASH_SECONDS = 3_600.0
+REHASH_SECONDS = 21_600.0
 """Seconds after which every byte of a release is hashed anew."""
 
 Report = Callable[[Status, Status | None, Exception | None], None]

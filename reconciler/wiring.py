@@ -193,7 +193,7 @@ class System:
             self.random,
             lambda: watched(settings, self.world),
             (
-                Chore(COLLECT_SECONDS, self.collect),
+                Chore(COLLECT_SECONDS, Beside(self.collect, "collect", self.world.clock)),
                 Chore(min(SOAK_SECONDS, self.world.gap / 2), runner.remember_soaks),
                 Chore(settings.audit.checkpoint_seconds, lambda: notary().checkpoint()),
                 *self._plan_chores(),
@@ -410,4 +410,10 @@ def makers(settings: Settings, state: Path) -> dict[str, Callable[[], object]]:
         made[f"sources.{name}"] = partial(open_source, settings, name, parts)
     for name, options in settings.target_settings().items():
         made[f"targets.{name}"] = partial(_plugged, "target", f"targets.{name}", name, options, parts)
+    for name, options in settings.activators.items():
+        made[f"activators.{name}"] = partial(_plugged, "activator", f"activators.{name}", name, options, parts)
+    for name, options in settings.probes.items():
+        made[f"probes.{name}"] = partial(_plugged, "probe", f"probes.{name}", name, options, parts)
+    if settings.secrets.allow:
+        made["secrets"] = partial(SecretKeeper, settings.secrets)
     return made
