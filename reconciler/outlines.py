@@ -9,7 +9,6 @@ overlaps with whom and who waits for whom: no environment is judged by it, as it
 from __future__ import annotations
 
 import hashlib
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -56,9 +55,10 @@ class Outlines:
         if not wanted or self._place is None or not self._place.exists():
             return found
         with self._unharmed(), self._opened() as connection:
+            prefix = _prefix()
             for blob, line, seal in _lines(connection, wanted):
-                if blob in wanted and (filed := _believed(blob, line, seal)):
-                    found[blob] = filed
+                if isinstance(line, bytes) and seal == _seal(prefix, blob, line):
+                    found[blob] = _filed(line)
         return found
 
     def keep(self, filed: Mapping[BlobId, Filed], needed: int) -> None:
@@ -74,7 +74,8 @@ class Outlines:
             ((count,),) = connection.execute("SELECT COUNT(*) FROM outlines")
             if count > 2 * needed + SPARE:
                 connection.execute("DELETE FROM outlines")  # the next start keeps what is in use then
-            rows = ((blob, line := _line(one), _seal(blob, line)) for blob, one in filed.items())
+            prefix = _prefix()
+            rows = ((blob, (line := _line(one)).decode(), _seal(prefix, blob, line)) for blob, one in filed.items())
             connection.executemany("INSERT OR REPLACE INTO outlines VALUES (?, ?, ?)", rows)
 
     @contextmanager
@@ -99,26 +100,32 @@ class Outlines:
 
 
 def _lines(connection: sqlite3.Connection, wanted: set[BlobId]) -> Iterator[tuple[BlobId, object, object]]:
-    connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
-    if len(wanted) > _ONE_BY_ONE:
-        yield from connection.execute("SELECT blob, line, seal FROM outlines")
+    connection.text_factory = bytes
+    if len(wanted) <= _ONE_BY_ONE:
+        for blob in wanted:
+            for line, seal in connection.execute("SELECT line, seal FROM outlines WHERE blob = ?", (blob,)):
+                yield blob, line, seal
         return
-    for blob in wanted:
-        yield from connection.execute("SELECT blob, line, seal FROM outlines WHERE blob = ?", (blob,))
+    names = {blob.encode(): blob for blob in wanted}
+    for name, line, seal in connection.execute("SELECT blob, line, seal FROM outlines"):
+        if name in names:
+            yield names[name], line, seal
 
 
-def _line(filed: Filed) -> str:
+def _line(filed: Filed) -> bytes:
+    """Names and paths are printable, so that a tab stands in none of them."""
     outline = filed.outline
-    return json.dumps([filed.digest, outline.place, outline.after, outline.soak])
+    return "\t".join((filed.digest, outline.place or "", repr(outline.soak), *outline.after)).encode()
 
 
-def _seal(blob: str, line: str) -> bytes:
-    told = f"{FORMAT} {__version__} {blob} {line}".encode("utf-8", "replace")
-    return hashlib.blake2b(told, digest_size=_SEAL_BYTES).digest()
+def _filed(line: bytes) -> Filed:
+    digest, place, soak, *after = line.decode().split("\t")
+    return Filed(Digest(digest), Outline(place or None, tuple(after), float(soak)))
 
 
-def _believed(blob: BlobId, line: object, seal: object) -> Filed | None:
-    if not isinstance(line, str) or seal != _seal(blob, line):
-        return None
-    digest, place, after, soak = json.loads(line)
-    return Filed(Digest(digest), Outline(place, tuple(after), soak))
+def _prefix() -> bytes:
+    return f"{FORMAT} {__version__} ".encode()
+
+
+def _seal(prefix: bytes, blob: BlobId, line: bytes) -> bytes:
+    return hashlib.blake2b(b"%s%s %s" % (prefix, blob.encode(), line), digest_size=_SEAL_BYTES).digest()

@@ -156,7 +156,9 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "bits are flipped": _flip,
     "no database": lambda place: place.write_text("hello"),
     "another table": _rewrite("ALTER TABLE outlines RENAME COLUMN seal TO other"),
-    "another's lines": _rewrite("UPDATE outlines SET line = (SELECT MAX(line) FROM outlines)"),
+    "another's lines": _rewrite(
+        "UPDATE outlines SET (line, seal) = (SELECT line, seal FROM outlines ORDER BY line LIMIT 1)"
+    ),
     "other places": _rewrite("UPDATE outlines SET line = replace(line, '/srv/a', '/srv/z')"),
     "no lines": _rewrite("UPDATE outlines SET line = NULL"),
     "no text": _rewrite("UPDATE outlines SET line = X'ff', seal = 7"),

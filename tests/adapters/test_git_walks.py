@@ -255,6 +255,13 @@ def test_what_differs_between_large_trees_is_found_wherever_it_is(seed: int) -> 
     assert all(other.entry(name) == TreeEntry("100644", BlobId(binary.hex())) for name, binary in new.items())
 
 
+def test_trees_that_end_alike_with_other_names_differ_in_them() -> None:
+    many = b"".join(b"100644 a%02d\0%s" % (number, NAME) for number in range(64))
+    one, other = Tree.of(many + b"100644 b\0" + NAME, 20), Tree.of(many + b"100644 x100644 b\0" + NAME, 20)
+    before, after = between(one, other)
+    assert {name for name in {*before, *after} if before.get(name) != after.get(name)} == {b"b", b"x100644 b"}
+
+
 @pytest.mark.parametrize("path", ["", "/", "../README", "./a.yaml", "*.yaml", ":(top)README", "a.yaml/", "a.yaml:x"])
 def test_a_path_is_resolved_literally(tmp_path: Path, path: str) -> None:
     walks = Walks(tmp_path / "walks")
