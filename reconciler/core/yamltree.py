@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import yaml
 
@@ -58,8 +59,7 @@ class Ambiguous:
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Where a value stands: line and column from 1, and its characters `start:end` in the text."""
 
     line: int
