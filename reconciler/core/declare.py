@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -35,6 +36,8 @@ _DECIDES_NOTHING = re.compile(
 """What a release does not notice: how it came there. Its run and content are compared for themselves."""
 _IS_GIVEN = re.compile(r"(activate\.(?!within)|config|secrets)")
 """What an activation gets; a changed one is a new activation."""
+READINGS = 256
+"""Files that are not parsed again: one pass asks for the same few several times. At most 16 MiB of text."""
 TEXT_PATHS: frozenset[Path] = frozenset({("artifact", "sha256")})
 
 
@@ -265,6 +268,7 @@ def environment_name(path: str) -> EnvironmentName | None:
     return EnvironmentName(name)
 
 
+@lru_cache(maxsize=READINGS)
 def read(file: str, data: bytes) -> Reading:
     """Read one environment file. Never raises: every problem of the file is in the result, in order of place."""
     digest = Digest(hashlib.sha256(data).hexdigest())
