@@ -32,6 +32,8 @@ from benchmarks.merge_to_live import FLOOR_NAME, script
 from reconciler.settings import Settings
 
 COMMIT_GOAL, IDLE_GOAL, MEMORY_GOAL, SWEEP_GOAL = 10.0, 5.0, 150.0, 1.0
+GOALS_ARE_FOR = 10_000
+"""Environments."""
 FIRST_OF_OURS, FIRST_OF_FLOOR = 1_000, 500_000
 _WITHIN = 1_200.0
 _MILLI = 1_000.0
@@ -61,6 +63,7 @@ def run(setting: Setting) -> list[Row]:
         rows.append(_commit(site, daemon, sizes, setting.folder / "floor"))
         processes.settle(daemon.pid)
         eventually(lambda: _answers(address), 10, "the listener answers", 0.1)
+        processes.settle(daemon.pid, quiet=3.0)
         idle = _rate(daemon.pid, sizes.idle)
         memory = processes.resident(daemon.pid)
     site.configure(drift_seconds=sizes.drift)
@@ -74,8 +77,8 @@ def run(setting: Setting) -> list[Row]:
 
 
 def _sizes(setting: Setting) -> Sizes:
-    count = setting.deployed(10_000, 300, budget=120)
-    return Sizes(count, count // 10, setting.size(100, 20), setting.size(20, 4), setting.size(20, 4))
+    count = setting.deployed(GOALS_ARE_FOR, 150, budget=75)
+    return Sizes(count, count // 10, setting.size(100, 20), setting.size(20, 3), setting.size(10, 3))
 
 
 def _first(site: Fleet, daemon: Daemon, sizes: Sizes) -> Row:
@@ -142,12 +145,14 @@ def _living(sizes: Sizes, idle: float, memory: float, rate: float) -> list[Row]:
     default = float(Settings.model_fields["drift_seconds"].default)
     sweep = max(0.0, rate - idle) * sizes.drift
     many = f"{sizes.environments:,} environments"
+    whole = sizes.environments >= GOALS_ARE_FOR  # fewer meeting them would say nothing
+    idle_goal, sweep_goal, memory_goal = (IDLE_GOAL, SWEEP_GOAL, MEMORY_GOAL) if whole else (None, None, None)
     idle_words = f"polls {idle * _MILLI:.1f}, looking for drift every {default:.0f} s {sweep / default * _MILLI:.1f}"
     busy = "the daemon was busy all the while, so a round costs at least this" if rate > 0.9 else ""
     return [
-        Row(f"idle, {many}", "ms CPU/s", (idle + sweep / default) * _MILLI, goal=IDLE_GOAL, remark=idle_words),
-        Row(f"one round of looking for drift, {many}", "s CPU", sweep, goal=SWEEP_GOAL, remark=busy),
-        Row(f"memory, {many}, listener on", "MB", memory, goal=MEMORY_GOAL),
+        Row(f"idle, {many}", "ms CPU/s", (idle + sweep / default) * _MILLI, goal=idle_goal, remark=idle_words),
+        Row(f"one round of looking for drift, {many}", "s CPU", sweep, goal=sweep_goal, remark=busy),
+        Row(f"memory, {many}, listener on", "MB", memory, goal=memory_goal),
     ]
 
 

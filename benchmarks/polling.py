@@ -29,7 +29,7 @@ def run(setting: Setting) -> list[Row]:
     rows = []
     for count in (1, 100, setting.size(10_000, 1_000)):
         tell(f"{count:,} declared")
-        rows.append(measured(setting.folder / str(count), count, turns=setting.size(9, 5)))
+        rows.append(measured(setting.folder / str(count), count, turns=setting.size(5, 3)))
     return rows
 
 

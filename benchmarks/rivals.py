@@ -110,7 +110,7 @@ def git_sync(folder: Path, url: str, runs: Path, file: str) -> Iterator[Callable
     hook.write_text(f'#!/bin/sh\nexec sh "{FLOOR}" "{mirror}" "{runs}" "{file}" "{folder}/live"\n')
     hook.chmod(0o755)
     argv = ["git-sync", f"--repo={url}", "--ref=main", f"--root={folder}/root", "--link=current", "--one-time"]
-    argv += [f"--exechook-command={hook}", "--group-write=false"]
+    argv += [f"--exechook-command={hook}"]
     yield lambda: _checked(argv, folder)
 
 

@@ -21,7 +21,6 @@ from benchmarks.kit.table import Row
 from benchmarks.merge_to_live import declared
 
 FIRST_GOAL, RESTART_GOAL = 1.5, 0.15
-_TURNS = 5
 
 
 def run(setting: Setting) -> list[Row]:
@@ -45,7 +44,7 @@ def run(setting: Setting) -> list[Row]:
         return bare(turn)
 
     sides = {"bare first": bare_first, "bare": bare, "first": ours_first, "again": ours}
-    found = interleaved(sides, _TURNS)
+    found = interleaved(sides, setting.size(3, 2))
     first, again = "clone, cat-file, C loader, pydantic", "cat-file, C loader, pydantic"
     return [
         Row(f"first start, {count:,} environments", "s", found["first"], first, found["bare first"], FIRST_GOAL),

@@ -29,12 +29,12 @@ def interleaved(
         sides: By name, in the order in which they take turns.
         turns: How many turns count.
         warm_up: How many do not, before them.
-        few: Sides that take fewer turns, as each is very long.
+        few: Sides that take fewer turns and no warm-up, as each is very long.
     """
     seen: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(warm_up + turns):
         for name, side in sides.items():
-            if turn >= warm_up + (few or {}).get(name, turns):
+            if few and name in few and not warm_up <= turn < warm_up + few[name]:
                 continue
             spent = side(turn)
             if turn >= warm_up:
