@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -206,28 +206,35 @@ def reset_in(seconds: float, clock: Later | None = None) -> dict[str, str]:
     return {"X_RateLimit_Remaining": "0", "X_RateLimit_Reset": str(int(now.timestamp() + seconds))}
 
 
-LIMITED: dict[str, tuple[bytes, int]] = {
-    "the primary limit as 403": (error("403 Forbidden", "API rate limit exceeded", **reset_in(600)), 600),
-    "the primary limit as 429": (error("429 Too Many", "API rate limit exceeded", **reset_in(600)), 600),
-    "the last answer of the hour": (says([], **reset_in(600)), 600),
-    "a wait in seconds as 403": (error("403 Forbidden", Retry_After="90"), 90),
-    "a wait in seconds as 429": (error("429 Too Many", Retry_After="90"), 90),
-    "a wait beside a longer reset": (error("403 Forbidden", Retry_After="90", **reset_in(600)), 90),
-    "an outage with a wait": (error("503 Unavailable", Retry_After="90"), 90),
-    "a secondary limit by its words": (error("403 Forbidden", "You have exceeded a secondary rate limit."), 60),
-    "abuse by its words": (error("403 Forbidden", "You have triggered an abuse detection mechanism."), 60),
-    "429 without a word": (error("429 Too Many", "?"), 60),
-    "429 that is not GitHub's": (answer("429 Too Many", b"<html>", Content_Type="text/html", Retry_After="90"), 90),
-    "a wait until the end of time": (error("429 Too Many", Retry_After="999999999"), 3600),
-    "a reset at the end of time": (error("403 Forbidden", **{**reset_in(1), "X_RateLimit_Reset": "99999999999"}), 3600),
-    "a reset in the past": (error("429 Too Many", "rate limit", **reset_in(-60)), 60),
+LIMITED: dict[str, tuple[Callable[[], bytes], int]] = {  # made when asked for: a reset is at a time of day
+    "the primary limit as 403": (lambda: error("403 Forbidden", "API rate limit exceeded", **reset_in(600)), 600),
+    "the primary limit as 429": (lambda: error("429 Too Many", "API rate limit exceeded", **reset_in(600)), 600),
+    "the last answer of the hour": (lambda: says([], **reset_in(600)), 600),
+    "a wait in seconds as 403": (lambda: error("403 Forbidden", Retry_After="90"), 90),
+    "a wait in seconds as 429": (lambda: error("429 Too Many", Retry_After="90"), 90),
+    "a wait beside a longer reset": (lambda: error("403 Forbidden", Retry_After="90", **reset_in(600)), 90),
+    "an outage with a wait": (lambda: error("503 Unavailable", Retry_After="90"), 90),
+    "a secondary limit by its words": (lambda: error("403 Forbidden", "You have exceeded a secondary rate limit."), 60),
+    "abuse by its words": (lambda: error("403 Forbidden", "You have triggered an abuse detection mechanism."), 60),
+    "429 without a word": (lambda: error("429 Too Many", "?"), 60),
+    "429 that is not GitHub's": (
+        lambda: answer("429 Too Many", b"<html>", Content_Type="text/html", Retry_After="90"),
+        90,
+    ),
+    "a wait until the end of time": (lambda: error("429 Too Many", Retry_After="999999999"), 3600),
+    "a reset at the end of time": (
+        lambda: error("403 Forbidden", **{**reset_in(1), "X_RateLimit_Reset": "99999999999"}),
+        3600,
+    ),
+    "a reset in the past": (lambda: error("429 Too Many", "rate limit", **reset_in(-60)), 60),
 }
 
 
-@pytest.mark.parametrize(("data", "seconds"), LIMITED.values(), ids=LIMITED.keys())
+@pytest.mark.parametrize(("answered", "seconds"), LIMITED.values(), ids=LIMITED.keys())
 def test_nothing_is_asked_while_a_limit_is_in_force(
-    data: bytes, seconds: int, serve: Serve, make: Connect, clock: Later
+    answered: Callable[[], bytes], seconds: int, serve: Serve, make: Connect, clock: Later
 ) -> None:
+    data = answered()
     server = serve(in_turn(data, says([1])))
     api = make(server.url)
     if data.startswith(b"HTTP/1.1 200"):

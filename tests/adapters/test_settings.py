@@ -164,7 +164,7 @@ def test_rules_can_be_set_by_variables_as_json(settings: Load) -> None:
 def test_nothing_may_be_run_and_no_secret_used_by_default(settings: Load) -> None:
     read = settings()
     assert (read.activators, read.probes, read.secrets.allow) == ({}, {}, ())
-    assert (read.drift_seconds, read.drift_watch, read.drift_repairs, read.rehash_seconds) == (300.0, True, 6, 3600.0)
+    assert (read.drift_seconds, read.drift_watch, read.drift_repairs, read.rehash_seconds) == (300.0, True, 6, 21_600.0)
 
 
 # --- mistakes -----------------------------------------------------------------------------------
