@@ -71,6 +71,23 @@ class SecretKeeper:
     def __init__(self, settings: SecretSettings) -> None:
         self._rules = settings.allow
 
+    def check(self) -> str:
+        """See `ports.Checkable`: whether the identities can be read. Whether a value is there is asked at each use."""
+        import pyrage  # type: ignore[import-untyped]  # here, as it is large and few need it
+
+        paths = dict.fromkeys(path for rule in self._rules for path in rule.identities)
+        problems = []
+        for path in paths:
+            try:
+                _identities(path, pyrage.x25519.Identity.from_str)
+            except _Missing as problem:
+                problems.append(f"{path}: what is encrypted with age {problem}")
+        if problems:
+            hint = "the file is one that age-keygen wrote, which the daemon's user alone may read"
+            raise PolicyDenied(Reason.SECRET_MISSING, "\n".join(problems), hint)
+        rules = f"{len(self._rules)} rule{'s' if len(self._rules) != 1 else ''}"
+        return f"{rules}, {len(paths)} file{'s' if len(paths) != 1 else ''} of age identities"
+
     def read(self, environment: EnvironmentName, secrets: Mapping[str, SecretSpec]) -> Mapping[str, str]:
         """The values, by name.
 
@@ -182,7 +199,7 @@ def _words(error: Exception) -> str:
 
 
 def _decrypted(armored: str, rules: Iterable[SecretAllowance]) -> bytes:
-    import pyrage  # type: ignore[import-untyped]  # here, as it is large and few need it
+    import pyrage
 
     identities: list[Any] = []
     for path in dict.fromkeys(path for rule in rules for path in rule.identities):

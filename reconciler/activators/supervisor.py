@@ -22,7 +22,7 @@ from reconciler.activators.xmlrpc import Fault, Server, Unanswered
 from reconciler.core.allowance import Allowance, not_allowed
 from reconciler.core.delivery import forms
 from reconciler.core.running import ActivateSpec
-from reconciler.errors import CredentialsNeeded, Reason
+from reconciler.errors import CredentialsNeeded, Reason, Terminal
 from reconciler.model import EnvironmentName
 from reconciler.net import Secret, VariableName, origin
 from reconciler.ports import Activator, Clock, Job, Parts
@@ -176,6 +176,16 @@ class SupervisorActivator:
         except (Unanswered, CredentialsNeeded):
             return ""
         return ", ".join(str(process) for process in found if process.state not in _UNDER_WAY)
+
+    def check(self) -> str:
+        """See `ports.Checkable`."""
+        try:
+            version = self._server.call("supervisor.getSupervisorVersion", seconds=_CALL_SECONDS)
+        except (Unanswered, Fault) as problem:
+            told = problem.faultString[:200] if isinstance(problem, Fault) else str(problem)
+            hint = "see that supervisord runs, and the url, username and password in activators.supervisor"
+            raise Terminal(Reason.ACTIVATION_FAILED, f"supervisord can't be asked: {told}", hint) from None
+        return f"supervisord {version} answers"
 
     def _credentials(self) -> str:
         return f"{self._username}:{self._secret.token()}" if self._username else ""

@@ -20,6 +20,7 @@ from reconciler import jobs
 from reconciler.activators.failing import failed, how, shown
 from reconciler.core.allowance import Allowance, not_allowed
 from reconciler.core.running import ActivateSpec
+from reconciler.errors import Reason, Terminal
 from reconciler.model import EnvironmentName
 from reconciler.ports import Activator, Job, Parts
 from reconciler.programs import Ended, run
@@ -96,6 +97,19 @@ class SystemdActivator:
         unit = spec.systemd or ""
         said = self._trouble(unit)
         return f"{unit} {said}" if said else ""
+
+    def check(self) -> str:
+        """See `ports.Checkable`."""
+        hint = "systemd units need a machine with systemd; elsewhere activate by a command or supervisor"
+        try:
+            ended = self._systemctl(("show", "--property", "Version", "--value"), _LOOK_SECONDS, _ANSWER_BYTES)
+        except OSError as error:
+            message = f"systemctl can't be started: {error.strerror}"
+            raise Terminal(Reason.ACTIVATION_FAILED, message, hint) from None
+        said = ended.output.text().strip()
+        if ended.code != 0:
+            raise Terminal(Reason.ACTIVATION_FAILED, f"systemd does not answer: {said}", hint)
+        return f"systemd {said} answers"
 
     def _hint(self, unit: str, printed: str) -> str:
         if any(words in printed for words in _DENIED):

@@ -49,7 +49,7 @@ def get(
     """Show where environments stand.
 
     RUN is the live run, with the declared one behind an arrow when that is another; REVISION the commit of the
-    declaration; AGE how long it has stood like this.
+    declaration; AGE how long it has stood like this. In `-o wide` ROLLBACK tells whether going back would work now.
     """
     from reconciler.cli import documents, listing, memory
 
@@ -138,13 +138,14 @@ def why(ctx: typer.Context, environment: EnvironmentArgument, output: OutputOpti
         statuses = known.store.statuses()
         (name,) = memory.chosen([environment], statuses)
         status, hand = statuses[name], known.store.hand(name)
+        attempts = known.store.attempts(name, 10)
         documents.answer(
             output,
             lambda: documents.kind(
                 "Explanation", {"summary": story.summary(status, hand), **documents.environment(status, hand)}
             ),
             [name],
-            lambda: story.tell_why(Page(), status, hand, SystemClock().now()),
+            lambda: story.tell_why(Page(), status, hand, SystemClock().now(), attempts),
         )
         memory.remark_idle(known.settings)
     if any(word.verdict is Verdict.HELD for word in status.gates):

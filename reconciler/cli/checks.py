@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import cast
 
 from reconciler import statefolder, wiring
-from reconciler.cli import memory, render
+from reconciler.cli import memory, permitted, render
 from reconciler.cli.documents import Document
 from reconciler.cli.exits import hint_of
 from reconciler.cli.render import Cell
@@ -67,6 +67,8 @@ def everything(config: Path | None) -> list[Check]:
     found += [_state(settings), _store(settings)]
     found.append(_remote(settings))
     found += _parts(settings)
+    if all(check.ok for check in found):  # else what is wrong is told already, and stands in the way
+        found += _environments(settings)
     found += _web(settings)
     found += [_root(settings, root) for root in _roots(settings)]
     return found
@@ -202,6 +204,13 @@ def _remote(settings: Settings) -> Check:
         hint = "push the branch, or correct repository.branch"
         return Check("repository", False, f"it answers, but has no branch {branch!r}", hint)
     return found
+
+
+def _environments(settings: Settings) -> Iterator[Check]:
+    """Whether the operator allows what the environments would run and ask."""
+    found = _asked("environments", partial(permitted.look, settings))
+    if not found.ok or found.message:
+        yield found
 
 
 def _web(settings: Settings) -> Iterator[Check]:

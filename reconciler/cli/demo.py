@@ -1,4 +1,4 @@
-"""`demo up|approve|merge|freeze|smuggle|tamper|drift|down`: the tour. Each command finds the folder, plays one step."""
+"""`demo up|approve|merge|…|break|down`: the tour. Each command finds the folder, plays one step."""
 
 from __future__ import annotations
 
@@ -104,6 +104,14 @@ def tamper(
 def drift(ctx: typer.Context, folder: DirOption = None) -> None:
     """Edit the live release of staging by hand, and see it mended."""
     from reconciler.demo.drift import drift as step
+
+    _play(ctx, folder, step)
+
+
+@app.command(name="break")
+def break_it(ctx: typer.Context, folder: DirOption = None) -> None:
+    """Deploy a service that does not become healthy, and see it go back by itself."""
+    from reconciler.demo.breaking import break_it as step
 
     _play(ctx, folder, step)
 

@@ -17,6 +17,7 @@ from reconciler.cli.render import Cell, Page, note
 from reconciler.errors import PolicyDenied, Reason, Transient
 from reconciler.model import CommitId, Declared, Drift, EnvironmentName, Observation
 from reconciler.pipeline.home import find_home
+from reconciler.pipeline.living import with_unit
 from reconciler.ports import Store
 from reconciler.settings import Settings
 
@@ -66,6 +67,7 @@ def find(settings: Settings, store: Store, environment: str) -> Difference:
     home = find_home(system.world, file)
     if home is None:
         raise _nowhere(file)
+    home = with_unit(system.world, name, home)
     declaration = file.reading.declaration if file.reading else None
     if file.reading and file.reading.problems:
         note(f"note: the file can't be read: {'; '.join(map(str, file.reading.problems))}")

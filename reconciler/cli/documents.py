@@ -20,6 +20,7 @@ from reconciler.model import (
     Drift,
     GateResult,
     OperatorHand,
+    Readiness,
     Release,
     Status,
     Transition,
@@ -71,6 +72,7 @@ def environment(status: Status, hand: OperatorHand) -> Document:
         "suspension": {"by": hand.by, "reason": hand.reason} if hand.suspended else None,
         "gates": [gate(result) for result in status.gates],
         "drift": [drift(item) for item in status.drift],
+        "rollback": readiness(status.rollback),
     }
 
 
@@ -110,12 +112,18 @@ def drift(item: Drift) -> Document:
     return {"path": item.path, "kind": item.kind.value, "expected": item.expected, "found": item.found}
 
 
+def readiness(value: Readiness | None) -> Document | None:
+    """Whether a rollback would work; None while nobody looked, or there is nothing to go back to."""
+    return {"release": value.release, "ready": value.ready, "why": value.why or None} if value else None
+
+
 def attempt(value: Attempt) -> Document:
     """One try to bring an environment to its declaration."""
     return {
         "id": value.id,
         "environment": value.environment,
         "action": value.action.value,
+        "automatic": value.automatic,
         "declared": declared(value.declared),
         "before": value.before.id if value.before else None,
         "request": value.request,
@@ -127,6 +135,7 @@ def attempt(value: Attempt) -> Document:
         "outcome": _text(value.outcome),
         "reason": _text(value.reason),
         "message": value.message,
+        "output": value.output,
         "gates": [gate(result) for result in value.gates],
     }
 

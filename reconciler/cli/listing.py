@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from reconciler.cli import documents, render, story
+from reconciler.cli import documents, lives, render, story
 from reconciler.cli.memory import Memory, chosen, hand_of
 from reconciler.cli.options import Output
 from reconciler.cli.render import Cell, Page, age, span, word
@@ -23,7 +23,7 @@ LOOK_SECONDS = 0.5
 """Between two looks at the memory while following it."""
 
 _TABLE = ("NAME", "RUN", "REVISION", "SYNC", "HEALTH", "READY", "AGE", "MESSAGE")
-_WIDE = (*_TABLE[:-1], "LIVE SHA256", "LIVE APPROVED BY", "LIVE REQUEST", "REASON", "TARGET", "MESSAGE")
+_WIDE = (*_TABLE[:-1], "LIVE SHA256", "LIVE APPROVED BY", "LIVE REQUEST", "REASON", "TARGET", "ROLLBACK", "MESSAGE")
 _SPARE = ("REVISION",)
 Row = Sequence[Cell | str]
 Hands = Mapping[EnvironmentName, OperatorHand]
@@ -93,7 +93,7 @@ def _row(status: Status, hand: OperatorHand, output: Output, now: datetime) -> R
     ]
     if output is Output.WIDE:
         row += [_digests(status), ", ".join(status.approvers), status.request, status.reason or "-"]
-        row.append(status.target or "-")
+        row += [status.target or "-", lives.rollback_cell(status.rollback)]
     return [*row, _message(status, hand)]
 
 
@@ -117,7 +117,8 @@ def describe(
 ) -> None:
     """All that is known of one environment."""
     page = Page()
-    story.tell_why(page, status, hand, _now())
+    story.tell_why(page, status, hand, _now(), attempts)
+    lives.tell_output(page, status, attempts)
     if attempts:
         page.line()
         page.line(Cell("Last attempts", "head"))
@@ -168,7 +169,7 @@ def _attempt_row(attempt: Attempt, wide: bool) -> Row:
         str(attempt.id),
         moment(attempt.started),
         attempt.environment,
-        attempt.action.value,
+        f"{attempt.action} (automatic)" if attempt.automatic else attempt.action.value,
         str(declared.run_id or "-"),
         word(attempt.outcome.value) if attempt.outcome else Cell("under way", "warn"),
         took,

@@ -23,14 +23,18 @@ MAX_REASON = 200
 
 def retry(ctx: typer.Context, environment: EnvironmentArgument) -> None:
     """Try again what failed before under the same declaration."""
+    from reconciler.errors import BAD_BYTES, DID_NOT_RUN
     from reconciler.model import Outcome
 
     with _hand(ctx, environment) as work:
         attempts = work.memory.store.attempts(work.name, 1)
+        status = work.memory.store.statuses()[work.name]
         newest = (attempts[0].id or 0) if attempts else 0
         if newest > work.hand.retry_after:
             work.save("retry", replace(work.hand, retry_after=newest, by=user()))
-        if attempts and attempts[0].outcome is not Outcome.SUCCEEDED:
+        # Behind what did not run there may be the rollback, which succeeded.
+        given_up = status.reason in BAD_BYTES | DID_NOT_RUN
+        if given_up or (attempts and attempts[0].outcome is not Outcome.SUCCEEDED):
             work.done("is tried again")
         else:
             work.done("is looked at again", before="nothing failed; ")

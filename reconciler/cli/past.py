@@ -20,6 +20,8 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d
 _PAGE = 200
 """Attempts read at first; ten times as many each time that they don't go back far enough."""
 _BRINGS = frozenset({Action.DEPLOY, Action.ROLLBACK})
+_KEEPS = frozenset({Action.ACCEPT, Action.ACTIVATE})
+"""Actions after which the same release is live as before."""
 
 
 def instant(text: str) -> datetime | None:
@@ -67,11 +69,7 @@ class Past:
         """The id of the live release: as it was seen, else as a first installation is called."""
         force = self.force
         seen = [self.sighting.release] if self.sighting else []
-        if (
-            force.action is Action.ACCEPT
-            and force.before
-            and not any((one.id or 0) > (force.id or 0) for one in self.repairs)
-        ):
+        if force.action in _KEEPS and force.before and not any((one.id or 0) > (force.id or 0) for one in self.repairs):
             seen.append(force.before.id)
         return next((one for one in seen if _names(one, force.declared)), _release(force.declared))
 
@@ -171,8 +169,15 @@ def _switched(doubts: Iterable[Attempt], sighting: Sighting | None, known: Seque
     """The newest attempt that did not end well, and whose release was seen live nevertheless."""
     if sighting is None or any(_names(sighting.release, one.declared) for one in known):
         return None
-    ended = (doubt for doubt in doubts if _seen_after(doubt, sighting))
-    return next((doubt for doubt in ended if _names(sighting.release, doubt.declared)), None)
+    return next((doubt for doubt in doubts if _brought(doubt, sighting)), None)
+
+
+def _brought(attempt: Attempt, sighting: Sighting) -> bool:
+    """Whether it switched, whatever came of it later: its release was seen live since, and was not before."""
+    if not _names(sighting.release, attempt.declared):
+        return False
+    was_there = attempt.before is not None and _names(attempt.before.id, attempt.declared)
+    return _seen_after(attempt, sighting) or (not was_there and attempt.started <= sighting.at)
 
 
 def _origin(successes: Sequence[Attempt]) -> tuple[Attempt, Attempt | None, tuple[Attempt, ...]]:

@@ -6,12 +6,14 @@ Used by `why` and `describe`. Everything shown was recorded by the pass that jud
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 
+from reconciler.cli import lives
 from reconciler.cli.render import Cell, Page, age, word
 from reconciler.core.readable import ARROW, counted, moment, short
-from reconciler.errors import Reason
-from reconciler.model import GateResult, Health, OperatorHand, Status, Sync, Verdict
+from reconciler.errors import BAD_BYTES, DID_NOT_RUN
+from reconciler.model import Attempt, GateResult, Health, OperatorHand, Status, Sync, Verdict
 
 _MARKS = {
     Verdict.PASSED: Cell("✓", "good"),
@@ -20,8 +22,8 @@ _MARKS = {
     Verdict.NOT_REACHED: Cell("·", "dim"),
 }
 _SHOWN_DRIFT = 20
-_FAILED_FOR_GOOD = frozenset({Reason.DIGEST_MISMATCH, Reason.ARTIFACT_UNSAFE, Reason.ARTIFACT_TOO_LARGE})
-"""What the same bytes would fail at again."""
+_FAILED_FOR_GOOD = BAD_BYTES | DID_NOT_RUN
+"""What is not tried again by itself."""
 _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 
@@ -36,6 +38,8 @@ def summary(status: Status, hand: OperatorHand) -> str:
         gate = held_gate(status)
         by = f" by the gate {gate.gate}" if gate else ""
         return f"{name} is Held{by}: {status.reason or 'no reason given'}; {live}"
+    if lives.on_probation(status):
+        return f"{name} is Synced, but {status.health}: {live}, and has to become healthy in time"
     if status.sync is Sync.SYNCED:
         return f"{name} is Synced, but {status.health}; {live}"
     return f"{name} is {status.sync}: {status.reason or status.message or 'no reason given'}; {live}"
@@ -44,7 +48,10 @@ def summary(status: Status, hand: OperatorHand) -> str:
 def _live(status: Status) -> str:
     if status.live is None:
         return "nothing is live"
-    return f"run {status.live.run_id} {'is' if status.ready else 'stays'} live"
+    if lives.is_back(status):
+        return f"run {status.live.run_id} is live again"
+    is_declared = status.sync is Sync.SYNCED or status.reason in DID_NOT_RUN
+    return f"run {status.live.run_id} {'is' if is_declared else 'stays'} live"
 
 
 def held_gate(status: Status) -> GateResult | None:
@@ -52,13 +59,17 @@ def held_gate(status: Status) -> GateResult | None:
     return next((result for result in status.gates if result.verdict is Verdict.HELD), None)
 
 
-def tell_why(page: Page, status: Status, hand: OperatorHand, now: datetime) -> None:
-    """The answer, what to do, what is live meanwhile, and each gate with its evidence."""
+def tell_why(page: Page, status: Status, hand: OperatorHand, now: datetime, attempts: Sequence[Attempt] = ()) -> None:
+    """The answer, what to do, what is live meanwhile, what failed to run, and each gate with its evidence.
+
+    `attempts`: those of the environment, newest first.
+    """
     page.line(Cell(summary(status, hand), "head"))
     page.line()
     if hand.suspended or not status.ready:
         _tell_reason(page, status, hand)
     page.grid(coordinates(status, now), indent=2)
+    lives.tell_failure(page, status, attempts)
     if status.gates:
         page.line()
         tell_gates(page, status)
@@ -88,8 +99,10 @@ def _tell_reason(page: Page, status: Status, hand: OperatorHand) -> None:
 def what_to_do(status: Status) -> str:
     """The way out; what was given up says how it is tried again."""
     again = ""
-    if status.sync is not Sync.SYNCED and status.reason in _FAILED_FOR_GOOD:
+    if status.sync is not Sync.SYNCED and status.reason in _FAILED_FOR_GOOD and "reconciler retry" not in status.hint:
         again = f"it is not tried again until the declaration changes or `reconciler retry {status.environment}`"
+    if lives.on_probation(status) and not status.hint:
+        return "wait: its first health checks decide"
     if not status.hint and not again and status.health is Health.DEGRADED:
         return "nothing: it is mended at the next pass; then look who changed it"
     return "; ".join(filter(None, (status.hint, again)))
@@ -112,6 +125,7 @@ def coordinates(status: Status, now: datetime) -> list[tuple[Cell | str, Cell | 
         rows.append((Cell("Approved by", "dim"), who))
     elif who and live:  # not the declared run: they let in what it is to replace
         rows.append(("", f"let in by {who}"))
+    rows += lives.rollback_row(status.rollback)
     rows.append((Cell("Since", "dim"), f"{moment(status.since)}, for {age(status.since, now)}"))
     return rows
 

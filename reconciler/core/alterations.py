@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from reconciler.core import durations
 
 PINS = frozenset({"artifact.run_id", "artifact.sha256"})
 """The two lines that a promotion changes; shown as such, and not among the settings."""
+_NAMED_ONLY = {"config": "a value", "secrets": "a reference"}
+"""Mappings of names whose values are not shown: what is plain today may be pasted as a secret tomorrow."""
+_CHECKS = ("health.http", "health.tcp", "health.command")
 ABSENT = "-"
 """How a field or an entry that is not there is shown."""
 
@@ -27,15 +30,43 @@ class Setting:
 
 def altered(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[Setting, ...]:
     """The fields that differ, in order of path, without the two lines of a promotion."""
+    told = _by_name(before, after)
+    before, after = _others(before), _others(after)
     whole = {path for path in ("approval",) if path in before or path in after}  # `none`, and no mapping
     paths = [p for p in sorted({*before, *after}) if p not in PINS and p.partition(".")[0] not in whole - {p}]
     before = {**before, **{path: _mapping(before, path) for path in whole if path not in before}}
     after = {**after, **{path: _mapping(after, path) for path in whole if path not in after}}
-    return tuple(
+    differing = (
         Setting(path, before.get(path), after.get(path), loosens(path, before, after))
         for path in paths
         if before.get(path) != after.get(path)
     )
+    return tuple(sorted((*differing, *told), key=lambda setting: setting.path))
+
+
+def _others(leaves: Mapping[str, object]) -> dict[str, object]:
+    return {path: value for path, value in leaves.items() if path.partition(".")[0] not in _NAMED_ONLY}
+
+
+def _by_name(before: Mapping[str, object], after: Mapping[str, object]) -> Iterator[Setting]:
+    """The entries of `config` and `secrets` that differ: by name, never with a value."""
+    for kind, what in _NAMED_ONLY.items():
+        old, new = _entries_of(kind, before), _entries_of(kind, after)
+        for name in sorted({*old, *new}):
+            if old.get(name) != new.get(name):
+                other = what.replace("a ", "another ") if name in old else what
+                yield Setting(f"{kind}.{name}", what if name in old else None, other if name in new else None)
+
+
+def _entries_of(kind: str, leaves: Mapping[str, object]) -> dict[str, dict[str, object]]:
+    """What each name stands for, by what is below it: a secret's reference has parts."""
+    found: dict[str, dict[str, object]] = {}
+    for path, value in leaves.items():
+        head, _, rest = path.partition(".")
+        if head == kind and rest and value is not None:
+            name, _, part = rest.partition(".")
+            found.setdefault(name, {})[part] = value
+    return found
 
 
 def entries_altered(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[Setting, ...]:
@@ -86,6 +117,8 @@ def loosens(path: str, before: Mapping[str, object], after: Mapping[str, object]
             return isinstance(old, tuple) and not (isinstance(new, tuple) and set(old) <= set(new))
         case "promote.soak":
             return _seconds(new) < _seconds(old)
+        case "health.http" | "health.tcp" | "health.command":
+            return old is not None and not any(after.get(other) for other in _CHECKS)
     return False
 
 

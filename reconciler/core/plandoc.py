@@ -51,6 +51,22 @@ class Files:
     """Why they can't be told."""
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What happens behind a switch: how the release comes to life, and what follows when it does not."""
+
+    activation: str = ""
+    """What is activated; empty: nothing is."""
+    health: str = ""
+    """What is asked; empty: nothing is."""
+    within: str = ""
+    """The time in which the first checks must pass."""
+    good: str = ""
+    """The release that worked here last; empty: there is none to go back to."""
+    hold: bool = False
+    """Whether the file says to go back nowhere."""
+
+
 class WayBack(Enum):
     """Whether what is live now may be deployed again, once something else is."""
 
@@ -84,6 +100,8 @@ class EnvironmentPlan:
     settings: tuple[Setting, ...] = ()
     commits: Commits | None = None
     files: Files | None = None
+    running: Running | None = None
+    """None: nothing is to be seen of how it runs, or nobody can tell."""
     way_back: WayBack = WayBack.OPEN
 
     @property
@@ -187,7 +205,18 @@ def act(one: EnvironmentPlan) -> str:
         return "file removed"
     if one.plan is None:
         return "not known" if one.live_unknown else "held" if one.held else "nothing"
+    if one.plan.action is Action.ACTIVATE and (names := _given(one)):
+        return f"{_ACTS[Action.ACTIVATE]} ({'; '.join(names)})"
     return _ACTS[one.plan.action] if one.live or one.plan.action is not Action.DEPLOY else "first deployment"
+
+
+def _given(one: EnvironmentPlan) -> tuple[str, ...]:
+    """What an activation is given that changes, by name: nobody is shown a value."""
+    found = []
+    for kind in ("config", "secrets"):
+        names = [item.path.partition(".")[2] for item in one.settings if item.path.startswith(f"{kind}.")]
+        found += [f"{kind} {', '.join(names)}"] if names else []
+    return tuple(found)
 
 
 _ACTS = {
@@ -196,6 +225,7 @@ _ACTS = {
     Action.DEPLOY: "deploy",
     Action.ROLLBACK: "roll back",
     Action.REPAIR: "repair",
+    Action.ACTIVATE: "activate anew",
 }
 
 
@@ -221,6 +251,10 @@ def on_merge(one: EnvironmentPlan) -> str:
 def _effect(one: EnvironmentPlan, plan: Plan) -> str:
     new = release_name(Declared(None, plan.wanted.run_id, plan.wanted.sha256))
     before = plan.before.id if plan.before else ""
+    return _switch(one, plan, new, before) + _life(one, plan)
+
+
+def _switch(one: EnvironmentPlan, plan: Plan, new: str, before: str) -> str:
     match plan.action:
         case Action.DEPLOY if not before:
             return f"installs {new} at {plan.target}, the first release there, and makes it current"
@@ -232,17 +266,56 @@ def _effect(one: EnvironmentPlan, plan: Plan) -> str:
             return f"installs {new} anew at {plan.target}, where {one.drifted} paths are not as they were put there"
         case Action.ACCEPT:
             return f"keeps {new} live at {plan.target} and takes up the new settings"
+        case Action.ACTIVATE:
+            why = f": {' and '.join(names)} change" if (names := _given(one)) else ""
+            how = f" ({one.running.activation})" if one.running and one.running.activation else ""
+            return f"keeps {new} live at {plan.target} and activates it anew{how}{why}"
     return "changes nothing: this is live already"
+
+
+def _life(one: EnvironmentPlan, plan: Plan) -> str:
+    """How it comes to life behind the switch, as the end of a sentence."""
+    running = one.running
+    if running is None or plan.action in (Action.NONE, Action.ACCEPT):
+        return ""
+    told = f"; then activates it ({running.activation})" if running.activation else ""
+    told = "" if plan.action is Action.ACTIVATE else told
+    if running.health:
+        told += f"{' and' if told else '; then'} gives it {running.within} to pass its health check ({running.health})"
+    return told
 
 
 def on_failure(one: EnvironmentPlan) -> str:
     """What stands when it does not come about; empty when nothing can fail."""
     if one.plan is None or one.plan.action in (Action.NONE, Action.ACCEPT):
         return ""
-    before = one.plan.before
+    before, then = one.plan.before, _on_dead(one, one.plan)
+    if one.plan.action is Action.ACTIVATE:
+        return then
     if before is None:
-        return "nothing is live, as now; current appears only once every file was verified"
-    return f"live stays {before.id}; current is switched only once every file was verified"
+        told = "nothing is live, as now; current appears only once every file was verified"
+    else:
+        told = f"live stays {before.id}; current is switched only once every file was verified"
+    return f"{told}; {then}" if then else told
+
+
+def _on_dead(one: EnvironmentPlan, plan: Plan) -> str:
+    """What follows when it is live and does not run; empty where nothing is to be seen of that."""
+    running = one.running
+    if running is None:
+        return ""
+    dead = "if it does not run with that" if plan.action is Action.ACTIVATE else "if it is live and does not run"
+    stays = f"{dead}, it stays so, Degraded, for people to look at"
+    if running.hold:
+        return f"{stays}: rollback is set to hold"
+    if plan.action is Action.ROLLBACK:
+        return f"{stays}: a rollback is never rolled back"
+    if not running.good or plan.action is Action.REPAIR:
+        return f"{stays}: there is nothing to go back to"
+    back = f"{running.good} is brought back by itself"
+    if plan.action is Action.ACTIVATE:
+        back = f"{running.good} is activated by itself with the settings of before"
+    return f"{dead}, {back}, and this is not tried again until its file changes"
 
 
 def undo(one: EnvironmentPlan) -> str:

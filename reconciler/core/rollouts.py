@@ -15,7 +15,7 @@ from datetime import timedelta
 
 from reconciler.core.plan import INSTALLS
 from reconciler.core.readable import escape
-from reconciler.errors import BAD_BYTES, Reason
+from reconciler.errors import BAD_BYTES, DID_NOT_RUN, Reason
 from reconciler.model import (
     Action,
     Attempt,
@@ -25,6 +25,7 @@ from reconciler.model import (
     EnvironmentName,
     Gate,
     GateResult,
+    Health,
     Outcome,
     Release,
     Rollout,
@@ -67,8 +68,8 @@ def rollouts(attempts: Sequence[Attempt], status: Status | None) -> tuple[Rollou
     ways: dict[_Key, _Way] = {}
     for number, attempt in enumerate(history):
         key = _key(attempt.declared)
-        if key is None or attempt.action not in INSTALLS:
-            continue
+        if key is None or not (attempt.action in INSTALLS or (attempt.action is Action.ACTIVATE and key in ways)):
+            continue  # an activation of what another commit brought is no rollout
         way = _way(attempt, number, history[number + 1 :], status, ways.get(key))
         if way is not None:
             ways[key] = way
@@ -90,6 +91,8 @@ def standing(attempts: Sequence[Attempt], status: Status | None) -> Rollout | No
         return None
     if any(attempt.action is Action.ACCEPT and _key(attempt.declared) == key for attempt in attempts):
         return None
+    if status.health is Health.PROGRESSING:
+        return _told(status.environment, key, live[1], RolloutState.IN_PROGRESS, _on_probation(key))
     return _told(status.environment, key, live[1], RolloutState.SUCCESS, _live(key))
 
 
@@ -129,13 +132,30 @@ def _begun(attempt: Attempt, key: _Key, later: Sequence[Attempt], status: Status
     if attempt.outcome is Outcome.SUCCEEDED:
         return RolloutState.SUCCESS, _live(key)
     if attempt.outcome is None:
-        back = attempt.action is Action.ROLLBACK
-        return RolloutState.IN_PROGRESS, f"going back to run {key[1]}" if back else f"run {key[1]} is being deployed"
+        return RolloutState.IN_PROGRESS, _under_way(attempt, key, status)
+    if attempt.reason in DID_NOT_RUN:
+        # It was live, and that says nothing: only that it became healthy after all does.
+        well = status is not None and status.ready and _key(status.declared) == key
+        return (RolloutState.SUCCESS, _live(key)) if well else (RolloutState.FAILURE, f"failed: {_why(attempt)}")
+    if _on_trial(attempt) and later:
+        return RolloutState.INACTIVE, f"run {key[1]} was replaced before it had proven itself"
     if _came_about(attempt, later, status):
         return RolloutState.SUCCESS, _live(key)
     if attempt.outcome is Outcome.INTERRUPTED:
         return RolloutState.IN_PROGRESS, f"run {key[1]} was interrupted on its way; the next pass goes on"
     return RolloutState.FAILURE, f"failed: {_why(attempt)}"
+
+
+def _under_way(attempt: Attempt, key: _Key, status: Status | None) -> str:
+    live = status is not None and _bytes(status.live) == (attempt.declared.run_id, attempt.declared.sha256)
+    if live and status is not None and _key(status.declared) == key and status.health is Health.PROGRESSING:
+        return _on_probation(key)
+    return f"going back to run {key[1]}" if attempt.action is Action.ROLLBACK else f"run {key[1]} is being deployed"
+
+
+def _on_trial(attempt: Attempt) -> bool:
+    """Whether it ended while its first checks had not decided."""
+    return any(word.gate is Gate.HEALTH and word.verdict is Verdict.PENDING for word in attempt.gates)
 
 
 def _let_in(attempt: Attempt) -> bool:
@@ -192,6 +212,10 @@ def _bytes(release: Release | None) -> _Bytes | None:
 
 def _live(key: _Key) -> str:
     return f"run {key[1]} is live"
+
+
+def _on_probation(key: _Key) -> str:
+    return f"run {key[1]} is live, and its first health checks have not passed yet"
 
 
 def _gone(key: _Key) -> str:

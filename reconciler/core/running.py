@@ -262,6 +262,13 @@ class HealthSpec(Strict):
         return "http" if self.http else "tcp" if self.tcp else "command"
 
     @property
+    def words(self) -> str:
+        """For people: what is asked."""
+        if self.command:
+            return f"command {' '.join(self.command)}"
+        return self.http or f"tcp {self.tcp}"
+
+    @property
     def within_seconds(self) -> float:
         """Seconds after an activation in which it must become healthy."""
         return durations.parse(self.within)

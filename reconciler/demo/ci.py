@@ -11,7 +11,7 @@ import re
 import shutil
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
@@ -85,9 +85,22 @@ class Ci:
         finally:
             shutil.rmtree(self._folder.path / "build", ignore_errors=True)
 
+    def publish_small(self, run_ids: Iterable[RunId], name: str, pack: Callable[[RunId, Path], None]) -> None:
+        """Build and publish runs of something else than this project; `pack` writes the archive of one."""
+        try:
+            for run_id in run_ids:
+                if (self._folder.runs / str(run_id)).exists():
+                    continue  # an interrupted step came so far
+                archive = self._folder.path / "build" / str(run_id) / f"{name}.zip"
+                pack(run_id, archive)
+                self._publish(run_id, archive, name)
+        finally:
+            shutil.rmtree(self._folder.path / "build", ignore_errors=True)
+
     def runs(self) -> tuple[RunId, ...]:
-        """All published runs, oldest first."""
-        return tuple(sorted(RunId(int(path.name)) for path in self._folder.runs.iterdir() if path.name.isdecimal()))
+        """All published runs of this project, oldest first."""
+        numbers = sorted(RunId(int(path.name)) for path in self._folder.runs.iterdir() if path.name.isdecimal())
+        return tuple(number for number in numbers if self.artifact(number).name == ARTIFACT)
 
     def artifact(self, run_id: RunId) -> Artifact:
         """What CI says of a run's artifact.
@@ -113,7 +126,7 @@ class Ci:
         _pack(archive, root)
         return archive
 
-    def _publish(self, run_id: RunId, archive: Path) -> None:
+    def _publish(self, run_id: RunId, archive: Path, name: str = ARTIFACT) -> None:
         facts = Run(
             run_id=run_id,
             repository=REPOSITORY,
@@ -127,7 +140,7 @@ class Ci:
             created=self._clock.now(),
             artifacts=(),
         )
-        published = publish(self._folder.runs, facts, {ARTIFACT: archive}, silent, self._settings.bounds)
+        published = publish(self._folder.runs, facts, {name: archive}, silent, self._settings.bounds)
         stored = published.artifacts[0]
         self._story.aside(f"CI run {run_id}: {stored.file}, {stored.size // 1000} kB, sha256 {str(stored.sha256)[:12]}")
 

@@ -79,6 +79,16 @@ class DemoFolder:
         return self.path / "daemon.pid"
 
     @property
+    def service_pid(self) -> Path:
+        """The process of the web service."""
+        return self.path / "service.pid"
+
+    @property
+    def service_log(self) -> Path:
+        """What the web service says."""
+        return self.path / "service.log"
+
+    @property
     def marker(self) -> Path:
         """Says that the folder is ours, and whether it was finished."""
         return self.path / "DEMO"

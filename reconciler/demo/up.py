@@ -14,6 +14,7 @@ from pathlib import Path
 
 from reconciler.clock import SystemClock
 from reconciler.core.declare import FOLDER
+from reconciler.demo import service
 from reconciler.demo.ci import source_tree
 from reconciler.demo.clone import bumped, retargeted, soaking
 from reconciler.demo.folder import DemoFolder, faults, shown
@@ -56,6 +57,14 @@ sources:
 targets:
   directory:
     roots: [live]                     # nothing is ever written elsewhere
+activators:                           # what may be started after a switch; nothing, unless it is named here
+  command:
+    allow:
+      - {argv: [./restart], environments: [web]}
+probes:                               # what health checks may ask; in earnest, name the service's own port
+  http:
+    allow:
+      - {hosts: ["127.0.0.1:*"], environments: [web]}
 audit:                                # signed from time to time, and kept where the daemon's own host can't rewrite it
   checkpoint_seconds: 5
   anchor: refs/reconciler/audit
@@ -85,7 +94,8 @@ _STEPS = (
     ("demo smuggle --revert", "and how it is taken back"),
     ("demo tamper", "the stored artifact is altered after it was approved"),
     ("demo tamper --restore", "and how it is mended"),
-    ("history --all", "every attempt, and who let it in"),
+    ("demo break", "a run that does not become healthy goes back by itself"),
+    ("history --all --limit 40", "every attempt, and who let it in"),
     ('describe prod --at "$(date -u -d -5sec +%FT%TZ)"', "which bytes ran then, and who approved them"),
     (f"audit export | reconciler audit verify - {_EVIDENCE}", "the record, judged from outside"),
     ("demo down", "stop, and leave nothing"),
@@ -198,8 +208,10 @@ def _ask_for_soak(tour: Tour) -> None:
 
 
 def _stop(folder: DemoFolder, story: Story) -> None:
-    process = Process(folder, SystemClock())
+    clock = SystemClock()
+    process = Process(folder, clock)
     running = process.stop()
+    service.stop(folder, clock)  # behind the daemon, which would start it again
     if process.pid() is not None:
         message = f"the daemon, process {process.pid()}, can't be ended"
         raise Terminal(Reason.INTERNAL_ERROR, message, "end it by hand, then `reconciler demo down` again")

@@ -10,7 +10,7 @@ from reconciler.errors import Reason
 from reconciler.model.ids import CommitId, Digest, EnvironmentName, RunId
 from reconciler.model.running import Readiness
 from reconciler.model.target import Drift, Release
-from reconciler.model.verdict import GateResult
+from reconciler.model.verdict import Gate, GateResult, Verdict
 
 
 class Sync(StrEnum):
@@ -87,6 +87,12 @@ class Attempt:
     message: str = ""
     output: str = ""
     """What the activation printed: bounded, secrets masked; empty when it printed nothing."""
+
+    @property
+    def automatic(self) -> bool:
+        """Whether it went back because what was declared did not run: nobody declared that, so nobody let it in."""
+        approval = next((word for word in self.gates if word.gate is Gate.APPROVAL), None)
+        return self.action is Action.ROLLBACK and approval is not None and approval.verdict is Verdict.NOT_REACHED
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from reconciler.pipeline.effects import Effects
 from reconciler.pipeline.fleet import Fleet
 from reconciler.pipeline.gates import Gates
 from reconciler.pipeline.home import Home
-from reconciler.pipeline.living import due, has_failed, needs
+from reconciler.pipeline.living import due, fell_back, has_failed, needs, was_started
 from reconciler.pipeline.origin import Origin
 from reconciler.pipeline.planner import Planner
 from reconciler.pipeline.probation import conclude, goes_on
@@ -86,7 +86,9 @@ class Pass:
             self._look(thorough=self._thorough)
             self._close_unfinished()
             if not self._is_suspended() and conclude(self._scene, self._effects):
+                self._scene.holding = None
                 self._planner = Planner(self._world, self._fleet, self._file, self._hand)
+                self._scene.holding = None  # what failed held nothing but its own way back
                 self._look()
             self._planner.judge()
             self._scene.gates, self._scene.repairs_at = self._planner.gates, self._planner.repairs_at
@@ -200,6 +202,8 @@ class Pass:
         declaration = home.reading.declaration
         assert declaration is not None
         self._scene.holding = held
+        if self._effects.go_back(home):
+            return
         approval = standing(home.accepted, declaration, self._world.clock.now())
         action = self._mending(home, approval, declaration)
         if action not in (Action.REPAIR, Action.DEPLOY, Action.ACTIVATE):
@@ -225,6 +229,8 @@ class Pass:
         action = decide(approval, home.observed, lambda *_: False, repairs=self._planner.repairs(home, declaration))
         if action is not Action.NONE or home.accepted is None or has_failed(home.observed.service, home.accepted):
             return action
+        if self._planner.did_not_start(home.accepted):
+            return action
         return Action.ACTIVATE if due(declaration, home.observed, None) else action
 
     def _may_be_brought_back(self, gates: Gates, approval: Approval) -> bool:
@@ -236,6 +242,9 @@ class Pass:
             gates.revocation(approval)
         except Held:
             return False
+        home = self._scene.home
+        if home and (fell_back(home.observed.service, home.observed.accepted) or was_started(home.observed)):
+            return True
         return self._planner.was_live(approval.run_id, approval.sha256)
 
     def _close_unfinished(self) -> None:
@@ -261,7 +270,9 @@ def _readiness(home: Home) -> Readiness | None:
     observed = home.observed
     live = observed.live
     good = observed.service.good if observed.service else None
-    other = next((one for one in observed.retained if live is None or one.id != live.id), None)
+    failed = observed.service.failed if observed.service else None
+    usable = (one for one in observed.retained if live is None or one.id != live.id)
+    other = next((one for one in usable if failed is None or one.sha256 != failed.sha256), None)
     if good and live and (good.run_id, good.sha256) != (live.run_id, live.sha256):
         wanted = (good.run_id, good.sha256)
     elif other:

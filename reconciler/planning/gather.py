@@ -15,11 +15,12 @@ from reconciler.catalog import Declared as DeclaredFile
 from reconciler.core.alterations import altered
 from reconciler.core.declare import FOLDER, Declaration, Reading
 from reconciler.core.plan import INSTALLS, Proposed
-from reconciler.core.plandoc import Brief, ChangePlan, EnvironmentPlan
+from reconciler.core.plandoc import Brief, ChangePlan, EnvironmentPlan, Running, release_name
 from reconciler.errors import Reason, Transient
 from reconciler.model import CommitId, Declared, EnvironmentName, Gate, GateResult, Verdict
 from reconciler.pipeline import Fleet, Planned, Planner, Rulebook, Soaks, World
 from reconciler.pipeline.gates import Gates
+from reconciler.pipeline.living import last_good
 from reconciler.pipeline.world import Held
 from reconciler.planning.common import CommonRules
 from reconciler.planning.evidence import Before, Evidence, Listings
@@ -163,6 +164,7 @@ class Gathering:
             drifted=len(home.observed.drift) if home else 0,
             target=plan.target if plan else home.path if home else "",
             settings=altered(old.leaves(), new.leaves()) if old and new else (),
+            running=_running(planned, new) if new else None,
             way_back=rules.way_back(live),
         )
         if new is None or (plan is None and away is None) or (plan and plan.action not in INSTALLS):
@@ -203,11 +205,31 @@ class Gathering:
         return replace(planned, gates=gates.results(), origin=origin)
 
 
+def _running(planned: Planned, declaration: Declaration) -> Running | None:
+    """How it comes to life, and what an automatic rollback would go back to; None: nothing is to be seen of that."""
+    activate, health, home = declaration.activate, declaration.health, planned.home
+    if not declaration.is_run:
+        return None
+    good, live = last_good(home) if home else None, home.observed.live if home else None
+    is_live = good and live and (good.run_id, good.sha256) == (live.run_id, live.sha256)
+    name = live.id if is_live and live else release_name(Declared(None, good.run_id, good.sha256)) if good else ""
+    return Running(
+        activation=activate.words if activate else "",
+        health=health.words if health else "",
+        within=health.within if health else "",
+        good=name,
+        hold=declaration.rollback == "hold",
+    )
+
+
 def _explained(word: GateResult) -> GateResult:
-    """The last gate is the act itself, which no plan reaches."""
-    if word.gate is Gate.TARGET and word.verdict is Verdict.NOT_REACHED and not word.message:
-        return replace(word, message="answers when it is carried out")
-    return word
+    """The last gates are the act itself and what follows it, which no plan reaches."""
+    if word.verdict is not Verdict.NOT_REACHED or word.message or word.gate not in _LATER:
+        return word
+    return replace(word, message=_LATER[word.gate])
+
+
+_LATER = {Gate.TARGET: "answers when it is carried out", Gate.HEALTH: "answers once it is live"}
 
 
 def _out_of_sight(planned: Planned) -> str | None:

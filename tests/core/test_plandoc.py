@@ -14,6 +14,7 @@ from reconciler.core.plandoc import (
     ChangePlan,
     EnvironmentPlan,
     PolicyChange,
+    Running,
     WayBack,
     earliest,
     on_failure,
@@ -49,6 +50,8 @@ def leaves(more: str = "", run: int = 1) -> dict[str, object]:
 
 
 TWO = "approval: {required: 2, from: [ann, bob]}"
+TCP = "health: {tcp: '127.0.0.1:80'}"
+RUNS = "activate: {command: [./r]}\nconfig: {A: hello}\nsecrets: {S: {env: X}}"
 SOAK = "promote: {after: [dev, staging], soak: 1h}"
 
 
@@ -72,6 +75,11 @@ SOAK = "promote: {after: [dev, staging], soak: 1h}"
         pytest.param(SOAK, "", ["promote.after: [dev, staging] → - !", "promote.soak: 1h → - !"], id="no upstream"),
         pytest.param(SOAK, SOAK.replace("1h", "90m"), ["promote.soak: 1h → 90m"], id="a longer soak"),
         pytest.param(SOAK, SOAK.replace("1h", "59m"), ["promote.soak: 1h → 59m !"], id="a shorter soak"),
+        pytest.param(TCP, TCP.replace("80", "81"), ["health.tcp: 127.0.0.1:80 → 127.0.0.1:81"], id="another check"),
+        pytest.param(
+            RUNS, RUNS.replace("hello", "hullo").replace("{env: X}", "{file: /x}"),
+            ["config.A: a value → another value", "secrets.S: a reference → another reference"], id="no value",
+        ),
         pytest.param(
             SOAK, SOAK.replace("dev, ", ""), ["promote.after: [dev, staging] → [staging] !"], id="one upstream less"
         ),
@@ -80,6 +88,12 @@ SOAK = "promote: {after: [dev, staging], soak: 1h}"
 def test_settings_that_differ_and_which_of_them_lower_a_bar(before: str, after: str, told: list[str]) -> None:
     found = altered(leaves(before), leaves(after, run=2))
     assert [f"{s.path}: {shown(s.before)} → {shown(s.after)}{' !' if s.loosens else ''}" for s in found] == told
+
+
+def test_a_release_that_is_not_asked_for_its_health_any_more_lowers_a_bar() -> None:
+    assert [s.path for s in altered(leaves(TCP), leaves()) if s.loosens] == ["health.tcp"]
+    other = "health: {command: [./check]}"
+    assert [s.path for s in altered(leaves(TCP), leaves(other)) if s.loosens] == []
 
 
 def test_values_are_kept_as_the_file_has_them_and_none_where_there_is_none() -> None:
@@ -162,6 +176,48 @@ def test_what_happens_on_merge_on_failure_and_how_it_is_undone(
     assert bool(on_failure(one)) is bool(failure)
     assert undo(one).startswith(back)
     assert bool(undo(one)) is bool(back)
+
+
+RUNNING = Running("command ./restart", "http://127.0.0.1/ok", "60s", "101-111111111111")
+
+
+@pytest.mark.parametrize(
+    ("action", "running", "then"),
+    [
+        pytest.param(
+            Action.DEPLOY, RUNNING,
+            "if it is live and does not run, 101-111111111111 is brought back by itself, and this is not tried again",
+            id="back to the last good one",
+        ),
+        pytest.param(
+            Action.ACTIVATE, RUNNING,
+            "if it does not run with that, 101-111111111111 is activated by itself with the settings of before",
+            id="back to the settings of before",
+        ),
+        pytest.param(Action.DEPLOY, replace(RUNNING, good=""), "people to look at: there is nothing to", id="first"),
+        pytest.param(Action.REPAIR, RUNNING, "people to look at: there is nothing to go back to", id="a repair"),
+        pytest.param(Action.DEPLOY, replace(RUNNING, hold=True), "look at: rollback is set to hold", id="hold"),
+        pytest.param(Action.ROLLBACK, RUNNING, "look at: a rollback is never rolled back", id="a rollback"),
+    ],
+)  # fmt: skip
+def test_what_follows_when_it_is_live_and_does_not_run(action: Action, running: Running, then: str) -> None:
+    assert then in on_failure(replace(planned(action), running=running))
+
+
+def test_how_it_comes_to_life_is_told_where_anything_is_to_be_seen_of_it() -> None:
+    one = planned(Action.DEPLOY)
+    assert on_merge(replace(one, running=RUNNING)).endswith(
+        " and switches current; then activates it (command ./restart) and gives it 60s to pass its health check "
+        "(http://127.0.0.1/ok)"
+    )
+    asked = replace(RUNNING, activation="")
+    assert on_merge(replace(one, running=asked)).endswith(
+        "; then gives it 60s to pass its health check (http://127.0.0.1/ok)"
+    )
+    assert on_merge(replace(one, running=replace(RUNNING, health=""))).endswith(
+        "; then activates it (command ./restart)"
+    )
+    assert on_merge(replace(planned(Action.NONE), running=RUNNING)) == on_merge(planned(Action.NONE))
 
 
 def test_the_earliest_time_is_the_latest_of_all_that_hold_and_unknown_if_one_is() -> None:

@@ -96,8 +96,94 @@ def told(status: Status | None, *oldest_first: Attempt) -> list[tuple[str, int, 
 
 
 A_LIVE = tried("a", 101, OK)
+WAITS = GateResult(Gate.HEALTH, Verdict.PENDING)
+
+
+def died(commit: str, run: int, *, before: int = 101, action: Action = Action.DEPLOY) -> Attempt:
+    """It was switched to, and did not become healthy."""
+    attempt = tried(commit, run, BAD, before=before, action=action)
+    return replace(attempt, reason=Reason.HEALTH_CHECK_FAILED, message="answered 503")
+
+
+def on_probation(commit: str, run: int) -> Status:
+    return replace(synced(commit, run), health=Health.PROGRESSING)
+
+
+def went_back(commit: str, run: int, outcome: Outcome | None, *, before: int) -> Attempt:
+    attempt = tried(commit, run, outcome, before=before, action=Action.ROLLBACK)
+    return replace(attempt, gates=(GateResult(Gate.APPROVAL, Verdict.NOT_REACHED),))
+
+
+def ill(commit: str, run: int, *, live: int) -> Status:
+    """What is declared did not run here."""
+    return replace(stands(commit, run, live=live), health=Health.DEGRADED, reason=Reason.HEALTH_CHECK_FAILED)
+
 
 TABLE = [
+    pytest.param(
+        on_probation("b", 102),
+        [A_LIVE, tried("b", 102, None, before=101)],
+        [("a", 101, SUCCESS), ("b", 102, IN_PROGRESS)],
+        id="it is live, and has to prove itself",
+    ),
+    pytest.param(
+        on_probation("b", 102),
+        [A_LIVE, died("b", 102)],
+        [("a", 101, SUCCESS), ("b", 102, FAILURE)],
+        id="it was seen live, and failed its checks",
+    ),
+    pytest.param(
+        ill("b", 102, live=102),
+        [A_LIVE, died("b", 102), went_back("a", 101, None, before=102)],
+        [("a", 101, IN_PROGRESS), ("b", 102, FAILURE)],
+        id="it failed its checks, and what was live before comes back",
+    ),
+    pytest.param(
+        ill("b", 102, live=101),
+        [A_LIVE, died("b", 102), went_back("a", 101, OK, before=102)],
+        [("a", 101, SUCCESS), ("b", 102, FAILURE)],
+        id="it failed its checks, and what was live before is live again",
+    ),
+    pytest.param(
+        ill("b", 102, live=101),
+        [A_LIVE, died("b", 102), replace(went_back("a", 101, BAD, before=102), reason=Reason.HEALTH_CHECK_FAILED)],
+        [("a", 101, FAILURE), ("b", 102, FAILURE)],
+        id="what came back does not run either",
+    ),
+    pytest.param(
+        synced("b", 102),
+        [A_LIVE, died("b", 102), went_back("a", 101, OK, before=102), tried("b", 102, OK, before=101)],
+        [("a", 101, INACTIVE), ("b", 102, SUCCESS)],
+        id="tried again, and well",
+    ),
+    pytest.param(
+        synced("b", 102),
+        [A_LIVE, died("b", 102)],
+        [("a", 101, INACTIVE), ("b", 102, SUCCESS)],
+        id="it was too late, stayed live, and became healthy after all",
+    ),
+    pytest.param(
+        on_probation("b", 102),
+        [A_LIVE, died("b", 102), tried("b", 102, None, before=102, action=Action.ACTIVATE)],
+        [("a", 101, SUCCESS), ("b", 102, IN_PROGRESS)],
+        id="what failed stayed live, and is activated again",
+    ),
+    pytest.param(
+        synced("c", 102),
+        [A_LIVE, tried("b", 102, OK, before=101), tried("c", 102, OK, before=102, action=Action.ACTIVATE)],
+        [("a", 101, INACTIVE), ("b", 102, SUCCESS)],
+        id="other settings of the same bytes are no rollout",
+    ),
+    pytest.param(
+        on_probation("c", 103),
+        [
+            A_LIVE,
+            replace(tried("b", 102, CUT, before=101), gates=(LET_IN, WAITS)),
+            tried("c", 103, None, before=102),
+        ],
+        [("a", 101, SUCCESS), ("b", 102, INACTIVE), ("c", 103, IN_PROGRESS)],
+        id="replaced before its checks had decided, so never a success",
+    ),
     pytest.param(None, [tried("a", 101, None)], [("a", 101, IN_PROGRESS)], id="the first ever, under way"),
     pytest.param(synced("a", 101), [A_LIVE], [("a", 101, SUCCESS)], id="it is live"),
     pytest.param(
@@ -417,3 +503,19 @@ def test_what_was_replaced_long_ago_is_told_as_any_other() -> None:
     former = replaced(PROD, CommitId("a" * 40), RunId(101), Digest("1" * 64))
     (gone, _) = rollouts([tried("b", 102, OK, before=101), A_LIVE], synced("b", 102))
     assert (former.key, former.state, former.told) == (gone.key, gone.state, gone.told)
+
+
+def test_after_the_loss_of_the_store_what_is_on_probation_is_no_success_yet() -> None:
+    found = standing((), on_probation("b", 102))
+    assert found
+    assert (found.state, found.told) == (
+        IN_PROGRESS,
+        "run 102 is live, and its first health checks have not passed yet",
+    )
+
+
+def test_what_is_live_on_probation_is_told_so() -> None:
+    (_, found) = rollouts((tried("b", 102, None, before=101), A_LIVE), on_probation("b", 102))
+    assert found.told == "run 102 is live, and its first health checks have not passed yet"
+    (_, before) = rollouts((tried("b", 102, None, before=101), A_LIVE), synced("a", 101))
+    assert before.told == "run 102 is being deployed"

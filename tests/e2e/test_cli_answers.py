@@ -348,9 +348,10 @@ GATE = {"gate", "verdict", "reason", "message", "evidence", "hint", "notBefore"}
 DECLARED = {"commit", "runId", "sha256"}
 LIVE = {"release", "runId", "sha256", "since", "request", "approvers"}
 STATUS = {"name", "sync", "health", "ready", "reason", "message", "hint", "since", "declared", "live"}
-ENVIRONMENT = STATUS | {"suspension", "gates", "drift"}
+ENVIRONMENT = STATUS | {"suspension", "gates", "drift", "rollback"}
+ROLLBACK = {"release", "ready", "why"}
 ATTEMPT = {"id", "environment", "action", "declared", "before", "request", "approvers", "token", "plan"}
-ATTEMPT |= {"started", "finished", "outcome", "reason", "message", "gates"}
+ATTEMPT |= {"started", "finished", "outcome", "reason", "message", "gates", "output", "automatic"}
 EVENT = {"id", "at", "environment", "sync", "health", "reason", "message", "live"}
 
 

@@ -463,7 +463,7 @@ def test_the_keys_of_a_plan_are_a_contract(stage: Stage) -> None:
     assert set(only(plan)) == {
         "name", "file", "removed", "action", "digest", "live", "liveUnknown", "drift", "target", "declaredBefore",
         "declaredAfter", "settings", "commits", "files", "gates", "held", "notBefore", "approval", "onMerge",
-        "onFailure", "undo",
+        "onFailure", "undo", "running",
     }  # fmt: skip
     assert set(only(plan)["files"]) == {
         "unknown", "added", "changed", "removed", "unchanged", "bytesBefore", "bytesAfter",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -99,6 +101,7 @@ def test_the_tour_keeps_its_promises_at_every_step_and_leaves_nothing(reader: Re
     _a_smuggled_change_is_held_until_it_is_taken_back(reader)
     _tampered_bytes_never_become_live(reader)
     _an_edit_by_hand_is_mended(reader)
+    _a_service_that_does_not_become_healthy_goes_back_by_itself(reader)
     _a_killed_daemon_is_started_again(reader)
     _the_record_holds(reader)
     _nothing_is_left(reader)
@@ -166,6 +169,21 @@ def _an_edit_by_hand_is_mended(reader: Reader) -> None:
     assert "bin/backdoor" in told
     assert "Mended" in told
     assert reader.live("staging") == (f"{release}.2", files)
+
+
+def _a_service_that_does_not_become_healthy_goes_back_by_itself(reader: Reader) -> None:
+    said = reader.types("demo", "break")
+    assert "web is live and healthy" in said
+    assert "run 201 was brought back by itself" in said
+    assert reader.stands("web") == ("Held", "HealthCheckFailed", 202, 201)
+    attempts = json.loads(reader.types("history", "web", "-o", "json"))["items"]
+    told = [(one["declared"]["runId"], one["automatic"]) for one in attempts]
+    assert told == [(201, True), (202, False), (201, False)]
+    port = re.search(r'PORT: "(\d+)"', (reader.clone / "environments" / "web.yaml").read_text())
+    assert port
+    with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}/") as answer:
+        assert answer.read() == b"run 201\n"
+    assert "already" in reader.types("demo", "break")
 
 
 def _a_killed_daemon_is_started_again(reader: Reader) -> None:

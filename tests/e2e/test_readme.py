@@ -63,8 +63,20 @@ TYPED = (
     Step("reconciler demo tamper", ("Held. staging still runs 103-", "DigestMismatch")),
     Step("reconciler demo tamper --restore", ("staging  104", "Synced")),
     Step(
-        "reconciler history --all",
-        ("NotInUpstream", "Soaking", "Frozen", "Revoked", "ApprovalMissing", "DigestMismatch", "rollback  101"),
+        "reconciler demo break",
+        ("web is live and healthy", "HealthCheckFailed; run 201 is live again", "rollback (automatic)  201"),
+    ),
+    Step(
+        "reconciler history --all --limit 40",
+        (
+            "NotInUpstream",
+            "Soaking",
+            "Frozen",
+            "Revoked",
+            "ApprovalMissing",
+            "DigestMismatch",
+            "rollback              101",
+        ),
     ),
     Step(
         'reconciler describe prod --at "$(date -u -d -5sec +%FT%TZ)"',

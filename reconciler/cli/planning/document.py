@@ -6,7 +6,7 @@ from reconciler.cli.documents import Document, declared, gate, kind, live, time
 from reconciler.core import plandoc
 from reconciler.core.alterations import Setting
 from reconciler.core.contents import FileChange, FileFact
-from reconciler.core.plandoc import Brief, ChangePlan, Commits, EnvironmentPlan, Files, PolicyChange
+from reconciler.core.plandoc import Brief, ChangePlan, Commits, EnvironmentPlan, Files, PolicyChange, Running
 
 
 def document(plan: ChangePlan) -> Document:
@@ -46,6 +46,7 @@ def _environment(one: EnvironmentPlan) -> Document:
         "settings": [_setting(item) for item in one.settings],
         "commits": _commits(one.commits) if one.commits else None,
         "files": _files(one.files) if one.files else None,
+        "running": _running(one.running) if one.running else None,
         "gates": [gate(word) for word in one.gates],
         "held": [word.gate.value for word in one.held],
         "notBefore": time(plandoc.earliest(one)),
@@ -53,6 +54,16 @@ def _environment(one: EnvironmentPlan) -> Document:
         "onMerge": plandoc.on_merge(one),
         "onFailure": plandoc.on_failure(one) or None,
         "undo": plandoc.undo(one) or None,
+    }
+
+
+def _running(running: Running) -> Document:
+    return {
+        "activation": running.activation or None,
+        "health": running.health or None,
+        "within": running.within or None,
+        "good": running.good or None,
+        "rollback": "hold" if running.hold else "auto",
     }
 
 
