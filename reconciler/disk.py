@@ -16,11 +16,12 @@ import fcntl
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from reconciler.core.verify import CHUNK
 from reconciler.errors import Reason, Transient
@@ -30,6 +31,7 @@ _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PRIVATE = 0o700
+_PERMISSIONS = 0o7777
 _HINTS = {
     errno.ENOSPC: "the disk is full: make room, nothing else needs to be done",
     errno.EDQUOT: "the disk quota is used up: make room, nothing else needs to be done",
@@ -83,6 +85,16 @@ def write_all(fd: int, chunk: bytes) -> None:
     written = os.write(fd, chunk)
     while written < len(chunk):
         written += os.write(fd, memoryview(chunk)[written:])
+
+
+class Written(NamedTuple):
+    """A file that was written: the size and the SHA-256 of what was given, and what the file system says of it."""
+
+    size: int
+    sha256: str
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
 
 
 class Folder:
@@ -179,8 +191,8 @@ class Disk:
         self._trace(step)
         os.fchmod(folder.fd, mode)
 
-    def write_file(self, step: str, folder: Folder, name: str, mode: int, chunks: Iterable[bytes]) -> tuple[int, str]:
-        """Write a new file and hash it on the way; gives its size and SHA-256. Not durable yet: see the syncs.
+    def write_file(self, step: str, folder: Folder, name: str, mode: int, chunks: Iterable[bytes]) -> Written:
+        """Write a new file and hash it on the way. Not durable yet: see the syncs.
 
         A crash leaves a part of the file, in a folder that nobody but the next try's clean-up looks at.
         """
@@ -193,26 +205,37 @@ class Disk:
                 digest.update(chunk)
                 size += len(chunk)
                 write_all(fd, chunk)
-            os.fchmod(fd, mode)
+            found = os.fstat(fd)
+            if found.st_mode & _PERMISSIONS != mode:  # the umask took some
+                os.fchmod(fd, mode)
+                found = os.fstat(fd)
         finally:
             os.close(fd)
-        return size, digest.hexdigest()
+        return Written(size, digest.hexdigest(), found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
     def sync(self, step: str, folder: Folder) -> None:
         """Make a folder's list of names durable. After a power cut before it, recent renames may be undone."""
         self._trace(step)
         os.fsync(folder.fd)
 
-    def sync_tree(self, step: str, folder: Folder) -> None:
+    def sync_tree(self, step: str, folder: Folder, meanwhile: Callable[[], None] | None = None) -> None:
         """Make a tree durable: contents, names and permissions; and whatever else waits on its file system.
 
         Before it, a power cut may leave files that are empty: so it comes before the rename that shows them.
+
+        Args:
+            step: For the trace.
+            folder: The tree.
+            meanwhile: What there is to do while the disk works. Its error comes out once the sync has ended.
         """
         self._trace(step)
-        # One `syncfs`, also for three files: an fsync each takes three times as long, and the kernel lets several
-        # workers that call it at once share one commit of the journal.
-        if not _syncfs(folder.fd):
-            _fsync_tree(folder)
+        if meanwhile is None:
+            _sync_tree(folder)
+            return
+        with ThreadPoolExecutor(1, "sync") as pool:
+            synced = pool.submit(_sync_tree, folder)
+            meanwhile()
+        synced.result()
 
     def sync_names(self, step: str, folders: Iterable[Folder]) -> None:
         """Make the lists of names of some folders durable."""
@@ -321,6 +344,13 @@ def _syncfs(fd: int) -> bool:
     if number == errno.ENOSYS:
         return False
     raise OSError(number, os.strerror(number))
+
+
+def _sync_tree(folder: Folder) -> None:
+    # One `syncfs`, also for three files: an fsync each takes three times as long, and the kernel lets several
+    # workers that call it at once share one commit of the journal.
+    if not _syncfs(folder.fd):
+        _fsync_tree(folder)
 
 
 def _fsync_tree(folder: Folder) -> None:

@@ -23,7 +23,7 @@ from reconciler.errors import Reason, Transient
 
 __all__ = ["CHUNK", "Entry", "entries"]
 
-AHEAD_FROM = 4 * CHUNK
+AHEAD_FROM = 2 * CHUNK
 """Bytes of an entry from which a second thread pays: zlib, hashing and writing run side by side."""
 
 _USTAR_AT = 257
@@ -91,8 +91,11 @@ def _extract_single(file: BinaryIO, bounds: Bounds, copy: BinaryIO) -> None:
 def _guarded(found: Iterator[Entry]) -> Iterator[Entry]:
     """The same entries; faults of the disk come out of their chunks as ours, too."""
     for entry in found:
+        if entry.content is not None:
+            yield entry
+            continue
         chunks = (_one_by_one if entry.size < AHEAD_FROM else _read_ahead)(entry.chunks)
-        yield Entry(entry.path, entry.folder, entry.mode, entry.size, chunks)
+        yield entry._replace(chunks=chunks)
         chunks.close()  # the reader goes on with this entry's bytes: nobody else may still be at them
 
 

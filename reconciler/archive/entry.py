@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO, NamedTuple, NoReturn
 
 from reconciler.bounds import Bounds
 from reconciler.core.names import Names, UnsafeName, check, shown
 from reconciler.errors import Reason, Terminal
 
 CHUNK = 1024 * 1024
-"""Bytes per read and the most that one chunk of an entry holds."""
+"""Bytes per read and the most that one chunk holds, of an entry that does not come in one piece."""
+SMALL = 64 * 1024
+"""Bytes up to which an entry is read at once: a stream of chunks costs more than the bytes do."""
 FILE_MODE = 0o644
 PROGRAM_MODE = 0o755
 FOLDER_MODE = 0o755
@@ -20,9 +21,11 @@ _SET_ID = 0o6000
 _OWNER_MAY_RUN = 0o100
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One regular file or folder. `chunks` ends in an error when the content is not what was announced."""
+class Entry(NamedTuple):
+    """One regular file or folder. `chunks` ends in an error when the content is not what was announced.
+
+    A tuple, for there may be 100,000 of them.
+    """
 
     path: str
     """Relative, checked by `core.names`, `/` between its parts."""
@@ -32,6 +35,8 @@ class Entry:
     size: int
     """Bytes, as announced; 0 for a folder."""
     chunks: Iterator[bytes]
+    content: bytes | None = None
+    """All that `chunks` gives, where it is small: then it was checked before the entry is given."""
 
 
 def refuse(what: str, name: str | None = None) -> NoReturn:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from reconciler.archive.entry import CHUNK, FOLDER_MODE, Account, Entry, kept_mode, read_exactly, refuse
+from reconciler.archive.entry import CHUNK, FOLDER_MODE, SMALL, Account, Entry, kept_mode, read_exactly, refuse
 from reconciler.bounds import Bounds
 
 BLOCK = 512
@@ -77,7 +77,11 @@ def entries(file: BinaryIO, bounds: Bounds) -> Iterator[Entry]:
         mode = kept_mode(_number(block[100:108], "mode"), name)
         account.add(name, size, folder=folder)
         chunks = _content(file, size, name)
-        yield Entry(name, folder, FOLDER_MODE if folder else mode, size, chunks)
+        if size <= SMALL:
+            content = b"".join(chunks)
+            yield Entry(name, folder, FOLDER_MODE if folder else mode, size, iter((content,)), content)
+            continue
+        yield Entry(name, folder, mode, size, chunks)
         for _ in chunks:
             pass  # what the caller left: the next header lies behind it
     if not extension.empty:

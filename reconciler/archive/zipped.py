@@ -8,59 +8,25 @@ records, and both descriptions of an entry must agree. Source of the format: PKW
 
 from __future__ import annotations
 
-import os
-import stat
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import BinaryIO
+from functools import partial
+from typing import Any, BinaryIO
 
-from reconciler.archive.entry import (
-    CHUNK,
-    FOLDER_MODE,
-    Account,
-    Entry,
-    kept_mode,
-    read_exactly,
-    refuse,
-    refuse_size,
-)
+from reconciler.archive import central
+from reconciler.archive.ahead import Piece, in_order
+from reconciler.archive.central import DESCRIPTOR, EMPTY_MAGIC, FULL32, STORED, ZIP64_EXTRA, Member
+from reconciler.archive.entry import CHUNK, SMALL, Account, Entry, read_exactly, refuse
 from reconciler.bounds import Bounds
 
+__all__ = ["EMPTY_MAGIC", "MAGIC", "entries"]
+
 MAGIC = b"PK\x03\x04"
-EMPTY_MAGIC = b"PK\x05\x06"
-DIRECTORY_BYTES = 1024
-"""Most bytes of central directory per allowed entry, on average: bounds what is held in memory."""
+WHOLE = 2 * CHUNK
+"""Bytes up to which an entry is decompressed in one piece, ahead of its turn."""
 
-_END = struct.Struct("<4s4H2LH")
-_END64 = struct.Struct("<4sQ2H2L4Q")
-_LOCATOR = struct.Struct("<4sLQL")
-_CENTRAL = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
-_FULL16, _FULL32 = 0xFFFF, 0xFFFFFFFF
-_ENCRYPTED, _DESCRIPTOR, _UTF8 = 0x0001, 0x0008, 0x0800
-_KNOWN_FLAGS = _DESCRIPTOR | _UTF8 | 0x0006
-"""0x0006 tells how hard deflate tried, nothing more."""
-_STORED, _DEFLATED = 0, 8
-_ZIP64_EXTRA, _OTHER_NAME_EXTRA = 0x0001, 0x7075
-_MS_DOS_FOLDER = 0x10
-
-
-@dataclass(frozen=True, slots=True)
-class _Member:
-    """One entry of the central directory."""
-
-    name: str
-    raw_name: bytes
-    flags: int
-    method: int
-    crc: int
-    packed: int
-    size: int
-    offset: int
-    attributes: int
-    folder: bool
 
 
 def entries(file: BinaryIO, bounds: Bounds) -> Iterator[Entry]:
@@ -69,186 +35,108 @@ def entries(file: BinaryIO, bounds: Bounds) -> Iterator[Entry]:
     Raises:
         Terminal: `ArtifactUnsafe`, `ArtifactTooLarge`.
     """
-    members, directory = _directory(file, bounds)
+    members, directory = central.directory(file, bounds)
     account = Account(bounds)
-    modes = [_mode(member) for member in members]
+    modes = [central.kept(member) for member in members]
     for member in members:
         account.add(member.name, member.size, folder=member.folder)
     account.close()
-    file.seek(0)
-    for position, member in enumerate(members):
-        following = members[position + 1].offset if position + 1 < len(members) else directory
-        room = _local_header(file, member, following)
+    ends = [*(member.offset for member in members[1:]), directory]
+    for member, mode, end, content in zip(members, modes, ends, _contents(file, members, ends), strict=True):
+        if content is not None:
+            yield Entry(member.name, member.folder, mode, member.size, iter((content,)), content)
+            continue
+        file.seek(member.offset)
+        room = _read_local_header(file, member, end)
         chunks = _measured(_content(file, member), member)
-        yield Entry(member.name, member.folder, modes[position], member.size, chunks)
+        yield Entry(member.name, member.folder, mode, member.size, chunks)
         for _ in chunks:
-            pass  # what the caller left: its lies are found all the same, and the next header is reached
+            pass  # what the caller left: its lies are found all the same
         if room:
-            _descriptor(file, member, room)
+            _descriptor(read_exactly(file, room, "an entry"), member)
 
 
-def _directory(file: BinaryIO, bounds: Bounds) -> tuple[list[_Member], int]:
-    """The members in the order of their offsets, and where the central directory begins."""
-    count, size, start = _end_records(file)
-    if count > bounds.unpacked_files or size > bounds.unpacked_files * DIRECTORY_BYTES:
-        refuse_size(f"lists {count} entries in {size} bytes", "unpacked_files")
-    file.seek(start)
-    data = read_exactly(file, size, "its central directory")
-    members = []
-    at = 0
-    while at < size:
-        member, at = _member(data, at)
-        members.append(member)
-    if len(members) != count:
-        refuse(f"announces {count} entries and lists {len(members)}")
-    members.sort(key=lambda member: member.offset)
-    if members and members[0].offset:
-        refuse("has something before its first entry")
-    return members, start
+def _contents(file: BinaryIO, members: list[Member], ends: list[int]) -> Iterator[bytes | None]:
+    """The content of each member; None for those too large for one piece."""
+    pieces = (_piece(file, member, end) for member, end in zip(members, ends, strict=True))
+    if sum(SMALL < member.size <= WHOLE for member in members) > 1:
+        return in_order(pieces)
+    return (piece and piece.work() for piece in pieces)
 
 
-def _end_records(file: BinaryIO) -> tuple[int, int, int]:
-    """Count of entries, size and start of the central directory, which must end where the end records begin."""
-    length = file.seek(0, os.SEEK_END)
-    tail_start = max(0, length - _END.size - _FULL16)
-    file.seek(tail_start)
-    tail = file.read()
-    at = tail.rfind(EMPTY_MAGIC)
-    if at < 0 or len(tail) - at < _END.size:
-        refuse("is cut off, or something was added behind it: there is no end record")
-    _, disk, first_disk, here, count, size, start, comment = _END.unpack_from(tail, at)
-    if at + _END.size + comment != len(tail):
-        refuse("is followed by something that does not belong to it")
-    end = tail_start + at
-    if end >= _LOCATOR.size:
-        file.seek(end - _LOCATOR.size)
-        locator = file.read(_LOCATOR.size)
-        if locator.startswith(b"PK\x06\x07"):
-            return _end64(file, locator, end - _LOCATOR.size, (here, count, size, start))
-    if disk or first_disk or here != count:
-        refuse("is one part of several")
-    if start + size != end:
-        refuse("has something between its parts, or its central directory is not where it should be")
-    return count, size, start
+def _piece(file: BinaryIO, member: Member, end: int) -> Piece | None:
+    length = end - member.offset
+    if member.size > WHOLE or length > WHOLE:
+        return None
+    if length < _LOCAL.size + len(member.raw_name) + member.packed:
+        refuse("overlaps the next part, or something lies between them", member.name)
+    file.seek(member.offset)
+    part = read_exactly(file, length, "an entry")
+    return Piece(partial(_whole, part, member), ahead=member.size > SMALL)
 
 
-def _end64(file: BinaryIO, locator: bytes, at: int, short: tuple[int, int, int, int]) -> tuple[int, int, int]:
-    _, disk, offset, disks = _LOCATOR.unpack(locator)
-    if disk or disks > 1 or offset != at - _END64.size:
-        refuse("has a zip64 end record that is not where it should be")
-    file.seek(offset)
-    signature, length, _, _, disk, first_disk, *long = _END64.unpack(read_exactly(file, _END64.size, "its end"))
-    if signature != b"PK\x06\x06" or length != _END64.size - 12 or disk or first_disk:
-        refuse("has a malformed zip64 end record")
-    limits = (_FULL16, _FULL16, _FULL32, _FULL32)
-    if any(small not in (full, big) for small, full, big in zip(short, limits, long, strict=True)):
-        refuse("has two end records that contradict each other")
-    here, count, size, start = long
-    if here != count or start + size != offset:
-        refuse("has something between its parts, or its central directory is not where it should be")
-    return count, size, start
+def _whole(part: bytes, member: Member) -> bytes:
+    """The content of an entry from all its bytes, as strict as reading it in chunks."""
+    header = _LOCAL.unpack_from(part)
+    start = _LOCAL.size + header[-2] + header[-1]
+    if start + member.packed > len(part):
+        refuse("overlaps the next part, or something lies between them", member.name)
+    room = _check_local_header(header, part[_LOCAL.size : start], member, len(part))
+    packed = part[start : start + member.packed]
+    content = packed if member.method == STORED else _inflated_whole(packed, member)
+    _check(member, len(content), zlib.crc32(content))
+    if room:
+        _descriptor(part[-room:], member)
+    return content
 
 
-def _member(data: bytes, at: int) -> tuple[_Member, int]:
-    """The central directory's entry at an offset, and where the next one begins."""
-    if len(data) - at < _CENTRAL.size:
-        refuse("has a central directory that ends in the middle of an entry")
-    fields = _CENTRAL.unpack_from(data, at)
-    signature, _, _, flags, method, _, _, crc, packed, size = fields[:10]
-    name_length, extra_length, comment_length, disk, _, attributes, offset = fields[10:]
-    name_end = at + _CENTRAL.size + name_length
-    end = name_end + extra_length + comment_length
-    if signature != b"PK\x01\x02" or end > len(data):
-        refuse("has a malformed central directory")
-    raw_name = data[at + _CENTRAL.size : name_end]
-    name = _name(raw_name, flags)
-    if extra_length:
-        extras = _extras(data[name_end : name_end + extra_length], name)
-        size, packed, offset = _widened(extras.get(_ZIP64_EXTRA), (size, packed, offset), name)
-        _check_other_name(extras.get(_OTHER_NAME_EXTRA), raw_name, name)
-    if flags & _ENCRYPTED:
-        refuse("is encrypted", name)
-    if flags & ~_KNOWN_FLAGS or method not in (_STORED, _DEFLATED) or disk:
-        refuse(f"uses a feature that is not known here (flags {flags:#06x}, method {method}, disk {disk})", name)
-    return _Member(name, raw_name, flags, method, crc, packed, size, offset, attributes, raw_name.endswith(b"/")), end
-
-
-def _name(raw: bytes, flags: int) -> str:
+def _inflated_whole(packed: bytes, member: Member) -> bytes:
+    codec = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        text = raw.decode("utf-8" if flags & _UTF8 else "ascii")
-    except UnicodeDecodeError:
-        shown = raw.decode("latin-1")
-        refuse("has a name that is not valid UTF-8, or is not marked as UTF-8 (flag bit 11)", shown)
-    return text.removesuffix("/")
+        content = codec.decompress(packed, member.size + 1)  # one more than announced: then it is refused
+    except zlib.error as error:
+        refuse(f"can't be decompressed ({error})", member.name)
+    if len(content) <= member.size and not codec.eof:
+        refuse("is cut off", member.name)
+    if codec.unused_data:
+        refuse("has something behind its compressed content", member.name)
+    return content
 
 
-def _extras(data: bytes, name: str) -> dict[int, bytes]:
-    found: dict[int, bytes] = {}
-    at = 0
-    while at < len(data):
-        kind, length = struct.unpack_from("<HH", data, at) if len(data) - at >= 4 else (0, _FULL16)
-        at += 4 + length
-        if at > len(data) or kind in found:
-            refuse("has a malformed extra field", name)
-        found[kind] = data[at - length : at]
-    return found
+def _read_local_header(file: BinaryIO, member: Member, end: int) -> int:
+    header = _LOCAL.unpack(read_exactly(file, _LOCAL.size, "an entry"))
+    data = read_exactly(file, header[-2] + header[-1], "an entry")
+    return _check_local_header(header, data, member, end - member.offset)
 
 
-def _widened(extra: bytes | None, short: tuple[int, ...], name: str) -> tuple[int, ...]:
-    """Size, packed size and offset (or the first two), with what zip64 says where the short field is full."""
-    if extra is None:
-        return short
-    full = [field == _FULL32 for field in short]
-    if len(extra) < 8 * sum(full):
-        refuse("has a zip64 field that is too short", name)
-    long = iter(struct.unpack_from(f"<{sum(full)}Q", extra))
-    return tuple(next(long) if is_full else field for is_full, field in zip(full, short, strict=True))
+def _check_local_header(header: tuple[Any, ...], data: bytes, member: Member, length: int) -> int:
+    """Compare the header before an entry's content with the directory; gives the bytes of the descriptor behind it.
 
-
-def _check_other_name(extra: bytes | None, raw_name: bytes, name: str) -> None:
-    """Info-ZIP's Unicode path: some tools show this name instead of the other one."""
-    if extra is not None and extra[5:] != raw_name:
-        refuse("has a second, different name", name)
-
-
-def _mode(member: _Member) -> int:
-    """0644 or 0755, from the Unix mode in the upper half of the external attributes, where there is one."""
-    unix = member.attributes >> 16
-    kind = stat.S_IFMT(unix)
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        refuse("is neither a regular file nor a folder", member.name)
-    if (kind and (kind == stat.S_IFDIR) != member.folder) or (member.attributes & _MS_DOS_FOLDER and not member.folder):
-        refuse("is a folder by its name and a file by its type, or the other way round", member.name)
-    if member.folder and member.size:
-        refuse("is a folder with content", member.name)
-    mode = kept_mode(unix, member.name)
-    return FOLDER_MODE if member.folder else mode
-
-
-def _local_header(file: BinaryIO, member: _Member, following: int) -> int:
-    """Read the header before an entry's content; gives the bytes left for a descriptor behind it."""
-    header = read_exactly(file, _LOCAL.size, "an entry")
-    signature, _, flags, method, _, _, crc, packed, size, name_length, extra_length = _LOCAL.unpack(header)
-    data = read_exactly(file, name_length + extra_length, "an entry")
+    Args:
+        header: Its fields.
+        data: The name and the extra fields behind them.
+        member: What the directory says.
+        length: Bytes of the whole entry.
+    """
+    signature, _, flags, method, _, _, crc, packed, size, name_length, extra_length = header
     if signature != MAGIC or (flags, method, data[:name_length]) != (member.flags, member.method, member.raw_name):
         refuse("is described in two ways that contradict each other", member.name)
     if extra_length:
-        extras = _extras(data[name_length:], member.name)
-        size, packed = _widened(extras.get(_ZIP64_EXTRA), (size, packed), member.name)
+        extras = central.extras(data[name_length:], member.name)
+        size, packed = central.widened(extras.get(ZIP64_EXTRA), (size, packed), member.name)
     announced = (crc, packed, size)
-    later = member.flags & _DESCRIPTOR and announced in ((0, 0, 0), (0, _FULL32, _FULL32))
+    later = member.flags & DESCRIPTOR and announced in ((0, 0, 0), (0, FULL32, FULL32))
     if announced != (member.crc, member.packed, member.size) and not later:
         refuse("is described in two ways that contradict each other", member.name)
-    room = following - member.offset - _LOCAL.size - len(data) - member.packed
-    if room not in ((12, 16, 20, 24) if member.flags & _DESCRIPTOR else (0,)):
+    room = length - _LOCAL.size - len(data) - member.packed
+    if room not in ((12, 16, 20, 24) if member.flags & DESCRIPTOR else (0,)):
         refuse("overlaps the next part, or something lies between them", member.name)
     return room
 
 
-def _descriptor(file: BinaryIO, member: _Member, room: int) -> None:
+def _descriptor(data: bytes, member: Member) -> None:
     """The sizes behind an entry whose writer could not go back: with or without signature, short or zip64."""
-    data = read_exactly(file, room, "an entry")
-    if room in (16, 24):
+    if len(data) in (16, 24):
         if not data.startswith(b"PK\x07\x08"):
             refuse("has a malformed descriptor behind it", member.name)
         data = data[4:]
@@ -257,23 +145,29 @@ def _descriptor(file: BinaryIO, member: _Member, room: int) -> None:
         refuse("is described in two ways that contradict each other", member.name)
 
 
-def _measured(chunks: Iterator[bytes], member: _Member) -> Iterator[bytes]:
+def _measured(chunks: Iterator[bytes], member: Member) -> Iterator[bytes]:
     """The same chunks, held to the announced size and checksum."""
     size = crc = 0
     for chunk in chunks:
         size += len(chunk)
         if size > member.size:
-            refuse("unpacks to more than it announces", member.name)
+            break
         crc = zlib.crc32(chunk, crc)
         yield chunk
+    _check(member, size, crc)
+
+
+def _check(member: Member, size: int, crc: int) -> None:
+    if size > member.size:
+        refuse("unpacks to more than it announces", member.name)
     if size != member.size:
         refuse("unpacks to less than it announces", member.name)
     if crc != member.crc:
         refuse("does not have the announced checksum", member.name)
 
 
-def _content(file: BinaryIO, member: _Member) -> Iterator[bytes]:
-    if member.method == _STORED:
+def _content(file: BinaryIO, member: Member) -> Iterator[bytes]:
+    if member.method == STORED:
         left = member.packed
         while left:
             chunk = read_exactly(file, min(left, CHUNK), "an entry")
@@ -283,7 +177,7 @@ def _content(file: BinaryIO, member: _Member) -> Iterator[bytes]:
     yield from _inflated(file, member)
 
 
-def _inflated(file: BinaryIO, member: _Member) -> Iterator[bytes]:
+def _inflated(file: BinaryIO, member: Member) -> Iterator[bytes]:
     """Never more than one chunk at a time in memory, whatever the ratio."""
     codec = zlib.decompressobj(-zlib.MAX_WBITS)
     left = member.packed

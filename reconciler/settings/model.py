@@ -177,7 +177,7 @@ class Settings(BaseSettings):
         6, ge=0, le=3_600, description="repairs of drift in one environment and hour; above it, drift is only reported"
     )
     rehash_seconds: float = Field(
-        21_600.0, ge=1, le=31_536_000, description="seconds between two times that every byte of a release is read again"
+        21_600.0, ge=1, le=31_536_000, description="seconds between two times that all of a release is read again"
     )
     stop_seconds: float = Field(30.0, ge=0, le=3_600, description="seconds that a stop waits for passes under way")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

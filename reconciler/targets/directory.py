@@ -2,7 +2,7 @@
 
 `observe` looks and never writes. `apply` goes through these steps, in this order; docs/adr/0005 says why:
 
-    fence → clear → unpack → verify → sync → manifest → place → accept → switch → prune
+    fence → clear → unpack → sync → manifest → place → accept → settle → switch → prune
 
 Nothing appears under `releases/` before every byte of it was verified and is durable, and nothing else
 than one rename ever changes `current`. Each step can be stopped, and done again. The layout is told in

@@ -8,7 +8,7 @@ installed again under the next generation's name.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -23,9 +23,12 @@ from reconciler.targets.fence import Turn
 from reconciler.targets.layout import MANIFESTS, OWN, PUBLIC_MODE, RECORD_MODE, RELEASES, ReleaseId
 from reconciler.targets.manifest import Comparison, Item
 from reconciler.targets.records import Head
-from reconciler.targets.survey import Survey, compare, compare_tree, manifest_items
+from reconciler.targets.survey import Survey, compare, compare_tree, manifest_rows
 
 Unpack = Literal["outer", "inner"]
+
+_MANY = 200
+"""Paths from which a thread for the sync pays: what was written is looked at meanwhile."""
 
 
 def kept(found: Survey, live: ReleaseId, keep: int) -> set[ReleaseId]:
@@ -135,7 +138,7 @@ class Installer:
 
     def _manifest_is_lost(self, live: ReleaseId) -> bool:
         try:
-            manifest_items(self._target, self._found.head(live))
+            manifest_rows(self._target, self._found.head(live))
         except records.Damaged:
             return True
         return False
@@ -182,12 +185,12 @@ class Installer:
             # A crash up to the manifest's rename leaves a part of it all in the working folder, to be cleared.
             disk.make_folder("target:unpack", work, name, PUBLIC_MODE)
             with work.folder(name) as tree:
-                seen = self._verified(tree, list(self._unpacked(tree, artifact, unpack, spool)))
-            manifest = self._manifest(release, artifact, unpack, seen)
-            disk.write_file("target:manifest:write", work, _manifest_name(release), RECORD_MODE, (manifest,))
-            if record is not None:
-                self._turn.prepare_accept(record)
-            disk.sync_tree("target:sync", work)
+                items = list(self._unpacked(tree, artifact, unpack, spool))
+                manifest = self._manifest(release, artifact, unpack, items)
+                disk.write_file("target:manifest:write", work, _manifest_name(release), RECORD_MODE, (manifest,))
+                if record is not None:
+                    self._turn.prepare_accept(record)
+                self._sync(tree, items)
             with self._target.folder(OWN) as own, own.folder(MANIFESTS) as manifests:
                 # A crash behind it leaves a manifest without a release: it counts for nothing and is replaced.
                 disk.move("target:manifest:rename", work, _manifest_name(release), manifests, _manifest_name(release))
@@ -202,26 +205,35 @@ class Installer:
 
     def _unpacked(self, tree: Folder, artifact: VerifiedArtifact, unpack: Unpack, spool: Path) -> Iterator[Item]:
         """Write every entry and say what was written. No link is ever made in the tree, so its paths hold none."""
-        folders = _Folders()
+        folders, write = _Folders(), self._disk.write_file
         for entry in self._entries(artifact, unpack, spool):
             for path in folders.new(entry):
                 self._disk.make_folder("target:unpack", tree, path, PUBLIC_MODE)
                 yield Item.for_folder(path, PUBLIC_MODE)
             if not entry.folder:
-                size, sha256 = self._disk.write_file("target:unpack", tree, entry.path, entry.mode, entry.chunks)
-                yield Item.for_file(entry.path, entry.mode, size, sha256)
+                written = write("target:unpack", tree, entry.path, entry.mode, entry.chunks)
+                yield Item.written(entry.path, entry.mode, written)
 
-    def _verified(self, tree: Folder, items: Iterable[Item]) -> list[Item]:
-        """Read back what was written. Gives the items with the times and inodes for the fast way."""
-        comparison = Comparison(items, trust_times=False)
-        drift = comparison.walk(tree)
+    def _sync(self, tree: Folder, items: list[Item]) -> None:
+        """Make everything in the working folder durable, and see that it is still what was written.
+
+        Each file was made by us, and hashed on its way into it: one whose times, inode, size and mode are those of
+        that moment is not read back, for that would only show the same pages of the kernel's memory.
+        """
+        if len(items) < _MANY:
+            self._check(tree, items)
+            self._disk.sync_tree("target:sync", self._turn.work)
+        else:
+            self._disk.sync_tree("target:sync", self._turn.work, lambda: self._check(tree, items))
+
+    def _check(self, tree: Folder, items: list[Item]) -> None:
+        drift = Comparison(items, trust_times=True).walk(tree)
         if drift:
             raise Transient(
                 Reason.TARGET_UNAVAILABLE,
                 f"the disk gave back something else than what was written to it: {drift[0].path}",
                 "look at the disk, and at who else may write below .reconciler",
             )
-        return comparison.seen
 
     def _record(self, release: ReleaseId, artifact: VerifiedArtifact, unpack: Unpack, items: list[Item]) -> None:
         data = self._manifest(release, artifact, unpack, items)

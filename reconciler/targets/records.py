@@ -48,7 +48,7 @@ class Head:
 
 def encode_manifest(release: ReleaseId, sha256: Digest, unpack: str, sequence: int, items: Sequence[Item]) -> bytes:
     """A manifest as it is stored: one row per file or folder, in the order of `Item`'s fields."""
-    rows = b"[\n" + b",\n".join(_dump(item) for item in items) + b"\n]"
+    rows = ("[\n" + ",\n".join(map(_row, items)) + "\n]").encode()
     head = {
         "version": VERSION,
         "release": str(release),
@@ -83,11 +83,23 @@ def decode_items(data: bytes, head: Head) -> list[Item]:
     Raises:
         Damaged: They are not the rows that the head speaks of.
     """
+    return [Item(*row) for row in decode_rows(data, head)]
+
+
+def decode_rows(data: bytes, head: Head) -> list[list[Any]]:
+    """The same as they are stored: lists in the order of `Item`'s fields.
+
+    Raises:
+        Damaged: They are not the rows that the head speaks of.
+    """
     _, rows = _unseal(data)
     if hashlib.sha256(rows).hexdigest() != head.rows_sha256:
         raise Damaged("its rows are not those that were written")
     with shape():
-        return [Item(*row) for row in json.loads(rows)]
+        found: list[list[Any]] = json.loads(rows)
+        if not set(map(len, found)) <= {len(Item._fields)}:
+            raise ValueError("a row has another length")
+    return found
 
 
 def encode_accepted(approval: Approval, token: int) -> bytes:
@@ -177,6 +189,13 @@ def unseal(data: bytes) -> dict[str, Any]:
 
 def _dump(value: object) -> bytes:
     return _COMPACT.encode(value).encode()
+
+
+def _row(item: Item) -> str:
+    """What the encoder makes of an item, in a fifth of its time: only a path can hold what must be escaped."""
+    path, folder, mode, size, sha256, mtime, ctime, inode = item
+    kind = "true" if folder else "false"
+    return f'[{_COMPACT.encode(path)},{kind},"{mode}",{size},"{sha256}",{mtime},{ctime},{inode}]'
 
 
 def _seal(head: Mapping[str, object], rows: bytes) -> bytes:

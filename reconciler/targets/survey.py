@@ -39,7 +39,7 @@ from reconciler.targets.layout import (
     not_allowed,
     open_real,
 )
-from reconciler.targets.manifest import Comparison, Item, kind_of, printable
+from reconciler.targets.manifest import Comparison, Item, Row, kind_of, printable
 from reconciler.targets.records import Damaged, Head
 
 MAX_MANIFEST_BYTES = 256 * 1024 * 1024
@@ -153,11 +153,11 @@ def drift_around(found: Survey, unpack: str) -> tuple[Drift, ...]:
 def compare(target: Folder, release: ReleaseId, head: Head | None, *, trust_times: bool) -> tuple[Drift, ...]:
     """In which ways a release's tree differs from its manifest."""
     try:
-        items = manifest_items(target, head)
+        rows = manifest_rows(target, head)
     except Damaged as damaged:
         path = f"{OWN}/{MANIFESTS}/{release}.json"
         return (Drift(path, DriftKind.MISSING, "a whole manifest", str(damaged)),)
-    return compare_tree(target, release, items, trust_times=trust_times)[0]
+    return compare_tree(target, release, rows, trust_times=trust_times)[0]
 
 
 def readiness(target: Folder, found: Survey, run_id: RunId, sha256: Digest) -> Readiness | None:
@@ -190,7 +190,7 @@ def _unproven(found: Survey, run_id: RunId, sha256: Digest) -> Readiness | None:
     return None
 
 
-def manifest_items(target: Folder, head: Head | None) -> list[Item]:
+def manifest_rows(target: Folder, head: Head | None) -> Sequence[Row]:
     """The rows of a release's manifest.
 
     Raises:
@@ -200,14 +200,14 @@ def manifest_items(target: Folder, head: Head | None) -> list[Item]:
         raise Damaged("there is none")
     with target.folder(OWN) as own, own.folder(MANIFESTS) as manifests:
         data = manifests.read(f"{head.release}.json", MAX_MANIFEST_BYTES)
-    return records.decode_items(data or b"", head)
+    return records.decode_rows(data or b"", head)
 
 
 def compare_tree(
-    target: Folder, release: ReleaseId, items: Sequence[Item], *, trust_times: bool
+    target: Folder, release: ReleaseId, rows: Sequence[Row], *, trust_times: bool
 ) -> tuple[tuple[Drift, ...], list[Item]]:
-    """A release's tree against some items."""
-    comparison = Comparison(items, trust_times=trust_times)
+    """A release's tree against some rows."""
+    comparison = Comparison(rows, trust_times=trust_times)
     with target.folder(RELEASES) as releases, releases.folder(str(release)) as tree:
         return comparison.walk(tree), comparison.seen
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import os
+import random
 import shutil
 import subprocess
 import tarfile
@@ -207,6 +208,13 @@ class _FailingFile(io.BytesIO):
 
 def test_a_disk_that_fails_in_the_middle_is_no_fault_of_the_archive() -> None:
     data = tar_of({"a": os.urandom(5000), "b": b""})
+    with pytest.raises(Transient) as caught:
+        list(entries(_FailingFile(data), Bounds(), "outer", Path("/nowhere")))
+    assert caught.value.reason is Reason.SOURCE_UNAVAILABLE
+
+
+def test_a_disk_that_fails_in_the_middle_of_a_large_entry_is_no_fault_of_the_archive() -> None:
+    data = tar_of({"a": os.urandom(500_000), "b": b""})
     (item,) = itertools.islice(entries(_FailingFile(data), Bounds(), "outer", Path("/nowhere")), 1)
     with pytest.raises(Transient) as caught:
         list(item.chunks)
@@ -263,4 +271,37 @@ def test_a_large_entry_that_is_left_half_read_does_not_disturb_the_next(
         found[item.path] = next(item.chunks)
     assert found["small"] == b"content"
     assert list(found) == ["big", "small", "also big"]
+    assert threading.active_count() == threads
+
+
+_SIZES = {"small": 100, "medium": 300_000, "large": 3 * CHUNK + 1}
+_MIXED = {
+    f"{number} {kind}": random.Random(number).randbytes(_SIZES[kind])
+    for number, kind in enumerate(["medium", "small", "large", "medium", "medium", "small", "large", *["medium"] * 9])
+}
+
+
+def test_entries_that_are_read_ahead_come_in_their_order() -> None:
+    found = [
+        (item.path, b"".join(item.chunks))
+        for item in entries(io.BytesIO(zip_of(_MIXED)), Bounds(), "outer", Path("/nowhere"))
+    ]
+    assert found == list(_MIXED.items())
+
+
+def test_what_is_wrong_with_an_entry_that_is_read_ahead_comes_at_its_turn() -> None:
+    parts = [Part(name=b"%d" % number, data=bytes(300_000)) for number in range(8)]
+    parts[5] = Part(name=b"5", data=bytes(300_000), crc=1)
+    taken: list[str] = []
+    with pytest.raises(Terminal, match="entry '5' does not have the announced checksum"):
+        taken.extend(item.path for item in entries(io.BytesIO(zip_parts(*parts)), Bounds(), "outer", Path("/nowhere")))
+    assert taken == ["0", "1", "2", "3", "4"]
+
+
+def test_entries_that_are_left_behind_leave_no_thread() -> None:
+    threads = threading.active_count()
+    found = entries(io.BytesIO(zip_of(_MIXED)), Bounds(), "outer", Path("/nowhere"))
+    next(found)
+    assert threading.active_count() > threads
+    del found  # and with it what reads ahead
     assert threading.active_count() == threads

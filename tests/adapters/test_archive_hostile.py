@@ -52,6 +52,10 @@ def refusal(data: bytes, bounds: Bounds = SMALL) -> Terminal:
     return error
 
 
+def _with_bytes(data: bytes, at: int, other: bytes) -> bytes:
+    return data[:at] + other + data[at + len(other) :]
+
+
 HOSTILE_ZIPS = [
     pytest.param(b"", "empty", id="nothing at all"),
     pytest.param(Zip([]).bytes(), "no file", id="no entries"),
@@ -77,6 +81,11 @@ HOSTILE_ZIPS = [
     ),
     pytest.param(zip_parts(Part(), Part(name=b"b", offset=5)), "overlaps|contradict", id="an entry inside of another"),
     pytest.param(zip_parts(Part(), Part(name=b"b", offset=2**31)), "overlaps|contradict|ends", id="an entry outside"),
+    pytest.param(
+        _with_bytes(zip_parts(Part(data=b"", extra=b"\x99\x99\0\0"), Part(name=b"b")), 28, b"\x3c\0"),
+        "overlaps|contradict",
+        id="extra fields that reach into the next entry",
+    ),
     pytest.param(zip_parts(Part(local_name=b"b")), "contradict", id="another name in the local header"),
     pytest.param(zip_parts(Part(local_size=1)), "contradict", id="another size in the local header"),
     pytest.param(zip_parts(Part(local_crc=1)), "contradict", id="another checksum in the local header"),
@@ -330,9 +339,17 @@ def test_a_bomb_is_refused_for_its_size(data: bytes) -> None:
 
 def test_a_zip_that_lies_about_its_size_stops_at_what_it_announced() -> None:
     data = zip_parts(Part(method=DEFLATED, data=bytes(50_000_000), size=1000, crc=0))
-    (item,) = itertools.islice(entries(io.BytesIO(data), SMALL, "outer", SPOOL), 1)
     with pytest.raises(Terminal, match="more than it announces"):
-        next(item.chunks)  # not one chunk too much is given
+        next(entries(io.BytesIO(data), SMALL, "outer", SPOOL))  # not one byte of it is given
+
+
+def test_a_large_entry_of_a_zip_that_lies_about_its_size_stops_at_what_it_announced() -> None:
+    data = zip_parts(Part(method=DEFLATED, data=bytes(50_000_000), size=3_000_000, crc=0))
+    item = next(entries(io.BytesIO(data), Bounds(), "outer", SPOOL))
+    given: list[int] = []
+    with pytest.raises(Terminal, match="more than it announces"):
+        given.extend(map(len, item.chunks))
+    assert sum(given) <= 3_000_000
 
 
 @pytest.mark.parametrize("packed", [gz, zst], ids=["gzip", "zstd"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -13,7 +15,8 @@ from reconciler.model import DriftKind
 from reconciler.targets import records
 from reconciler.targets.layout import ReleaseId
 from tests import factories
-from tests.directory_targets import TREE_A, A, B, Ground, tree
+from tests.archives import zip_of
+from tests.directory_targets import TREE_A, A, B, Ground, next_tick, tree
 
 
 @pytest.fixture
@@ -101,12 +104,74 @@ def test_bits_that_flipped_beneath_the_file_system_are_found_before_a_rollback(g
     assert tree(ground.current) == TREE_A
 
 
-def test_what_is_read_back_must_be_what_was_written(ground: Ground) -> None:
-    def meddle(step: str) -> None:
-        for written in ground.own.glob("fence/*/*/version"):
-            written.write_bytes(b"x")
+_FEW = zip_of(TREE_A)
+_MANY = zip_of({**TREE_A, **{f"many/{number}": b"%d" % number for number in range(300)}})
+MEDDLING: dict[str, Callable[[Path], object]] = {
+    "other content": lambda release: (release / "version").write_bytes(b"x"),
+    "more content": lambda release: (release / "version").write_bytes(b"xyz"),
+    "another mode": lambda release: (release / "version").chmod(0o600),
+    "a file too many": lambda release: (release / "new").touch(),
+    "a file too few": lambda release: (release / "version").unlink(missing_ok=True),
+    "another name": lambda release: (release / "version").rename(release / "other"),
+}
+
+
+@pytest.mark.parametrize("meddle", MEDDLING.values(), ids=MEDDLING)
+@pytest.mark.parametrize(
+    ("data", "before"), [(_FEW, "target:accept:write"), (_MANY, "target:sync")], ids=["few files", "many files"]
+)
+def test_what_is_about_to_be_placed_must_be_what_was_written(
+    ground: Ground, data: bytes, before: str, meddle: Callable[[Path], object]
+) -> None:
+    def trace(step: str) -> None:
+        if step == before:
+            next_tick(ground.base)
+            (version,) = ground.own.glob("fence/*/*/version")
+            meddle(version.parent)
 
     with pytest.raises(Transient, match="something else than what was written"):
-        ground.apply(A, trace=meddle)
+        ground.apply(data, trace=trace)
     assert ground.releases() == []
     assert not ground.current.exists()
+    assert ground.apply(data).drift == ()
+
+
+def test_what_was_only_touched_before_it_is_placed_is_read_and_taken(ground: Ground) -> None:
+    def trace(step: str) -> None:
+        if step == "target:sync":
+            next_tick(ground.base)
+            for version in ground.own.glob("fence/*/*/version"):
+                version.touch()
+
+    assert ground.apply(_MANY, trace=trace).drift == ()
+    assert ground.target().observe().drift == ()
+
+
+def test_the_times_in_a_manifest_are_those_on_the_disk(ground: Ground) -> None:
+    before = os.umask(0o077)  # so that each file's mode is set once more behind its creation
+    try:
+        ground.apply(A)
+    finally:
+        os.umask(before)
+    record = _record(ground, "manifests/*.json")
+    head = records.decode_head(record.read_bytes(), cast("ReleaseId", ReleaseId.parse(record.stem)))
+    items = [item for item in records.decode_items(record.read_bytes(), head) if not item.folder]
+    found = {item.path: (ground.current / item.path).stat() for item in items}
+    assert {item.path for item in items} == {path for path, data in TREE_A.items() if data is not None}
+    for item in items:
+        seen = found[item.path]
+        assert (item.size, item.mtime_ns, item.ctime_ns, item.inode) == (
+            seen.st_size,
+            seen.st_mtime_ns,
+            seen.st_ctime_ns,
+            seen.st_ino,
+        )
+
+
+def test_a_row_of_a_manifest_is_json_whatever_the_path(ground: Ground) -> None:
+    paths = ['quoted "so"', "läuft/überall", "with, comma", "[1]"]
+    observed = ground.apply(zip_of(dict.fromkeys(paths, b"1")))
+    assert observed.live is not None
+    rows = json.loads(_record(ground, "manifests/*.json").read_bytes())["rows"]
+    assert [row[0] for row in rows] == sorted([*paths, "läuft"])
+    assert ground.target().observe(thorough=True).drift == ()
