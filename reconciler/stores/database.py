@@ -6,16 +6,34 @@ Everything that goes wrong below comes out as `StoreUnavailable`, with the file'
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import TypeVar, cast
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from reconciler.ports import Trace
 from reconciler.stores import schema, sqlite
+
+Value = TypeVar("Value")
+
+
+@dataclass(slots=True, eq=False)
+class _Unit:
+    """What one thread wants written, and what came of it."""
+
+    step: str
+    work: Callable[[Connection], object]
+    value: object = None
+    error: Exception | None = None
+    kept: bool = False
+    done: bool = False
+    """Nobody works on it any more."""
 
 
 class Database:
@@ -25,6 +43,9 @@ class Database:
         self._path = path
         self._trace = trace
         self._lock = Lock()
+        self._turn = Lock()
+        """Held by the thread that writes, for itself and for all that wait."""
+        self._waiting: deque[_Unit] = deque()
         self._engine: Engine | None = None
         self._identity: tuple[int, int] | None = None
 
@@ -35,29 +56,67 @@ class Database:
         Raises:
             Transient: `StoreUnavailable`.
         """
-        with self._wrapped(), self._ready().connect() as connection:
+        with self._wrapped(), sqlite.reading(self._ready()) as connection:
             yield connection
 
-    @contextmanager
-    def write(self, step: str) -> Iterator[Connection]:
-        """A transaction that is the only writing one, of all processes. Committed at the end, or not at all.
+    def write(self, step: str, work: Callable[[Connection], Value]) -> Value:
+        """Do some work in a transaction that is the only writing one, of all processes. All of it is kept, or none.
+
+        What other threads bring while one commits goes together into the next transaction, in the order of their
+        coming: waiting for the disk is what writing costs, and they wait for it once. Each comes back when that is
+        done. When the work of one fails, nothing of them all was kept, and each is done anew in one of its own.
 
         Args:
-            step: Traced right before the commit.
+            step: Traced when the work is done, right before the commit.
+            work: What to do. It gives back what it came to, changes nothing but the database, and may run twice.
 
         Raises:
-            Transient: `StoreUnavailable`, also when the turn does not come within `sqlite.BUSY_SECONDS`.
+            Transient: `StoreUnavailable`, also when the turn does not come within `sqlite.BUSY_SECONDS`, be it this
+                one's or that of who is before it.
         """
-        writing = {sqlite.WRITES: True}
-        sqlite.check_room(self._path)
-        with self._wrapped(), self._ready().connect().execution_options(**writing) as connection, connection.begin():
-            yield connection
-            self._trace(step)
+        unit = _Unit(step, work)
+        self._waiting.append(unit)
+        with self._turn:
+            if not unit.done:
+                self._commit([self._waiting.popleft() for _ in range(len(self._waiting))])
+        if not unit.kept:
+            raise unit.error or sqlite.unavailable(self._path, InterruptedError("the process was told to end"))
+        return cast("Value", unit.value)
 
     def close(self) -> None:
         """Let go of the file; the next use opens it again."""
         with self._lock:
             self._drop()
+
+    def _commit(self, units: Sequence[_Unit]) -> None:
+        """Do them in one transaction. For the thread that has the turn."""
+        at_work = False
+        try:
+            with self._writing() as connection:
+                at_work = True
+                for unit in units:
+                    unit.value = unit.work(connection)
+                    self._trace(unit.step)
+                at_work = False
+        except Exception as error:  # noqa: BLE001 - raised again, by those whom it concerns
+            if at_work and len(units) > 1:
+                for unit in units:
+                    self._commit([unit])
+            else:
+                for unit in units:
+                    unit.error = error
+        else:
+            for unit in units:
+                unit.kept = True
+        finally:
+            for unit in units:
+                unit.done = True
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        sqlite.check_room(self._path)
+        with self._wrapped(), sqlite.writing(self._ready()) as connection:
+            yield connection
 
     @contextmanager
     def _wrapped(self) -> Iterator[None]:

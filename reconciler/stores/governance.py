@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, Integer, bindparam, insert, select
 
 from reconciler.core.audit import Checkpoint, policy_accepted, rewrite_accepted
 from reconciler.core.strictjson import Malformed, time_text
@@ -25,12 +25,12 @@ def succeeded(
     connection: Connection, environment: EnvironmentName, until: datetime | None, limit: int
 ) -> tuple[Attempt, ...]:
     """Attempts that succeeded, newest first. In the order they were made in, whatever the clock did in between."""
-    table = tables.attempts
-    query = select(table).where(table.c.environment == environment, table.c.outcome == Outcome.SUCCEEDED)
-    if until is not None:
-        query = query.where(table.c.finished <= time_text(until))
-    found = connection.execute(query.order_by(table.c.id.desc()).limit(limit))
-    return tuple(rows.attempt_of(row) for row in found.mappings())
+    values = {"key": environment, "most": limit}
+    if until is None:
+        found = connection.execute(_SUCCEEDED, values)
+    else:
+        found = connection.execute(_SUCCEEDED_BY, {**values, "by": time_text(until)})
+    return tuple(rows.attempt_of(row) for row in found)
 
 
 # --- soak ---------------------------------------------------------------------------------------
@@ -38,10 +38,9 @@ def succeeded(
 
 def soaks_stand(connection: Connection, soaks: Mapping[EnvironmentName, Soak | None]) -> bool:
     """Whether just these are remembered. A row that can't be read is not just this one: it is written anew."""
-    table = tables.soaks
     known: dict[str, str] = {}
     if soaks:
-        known = {row.environment: row.document for row in connection.execute(select(table))}
+        known = {row.environment: row.document for row in connection.execute(_SOAKS)}
     return all(known.get(name) == (soak and rows.document(soak)) for name, soak in soaks.items())
 
 
@@ -50,7 +49,7 @@ def put_soaks(connection: Connection, soaks: Mapping[EnvironmentName, Soak | Non
     table = tables.soaks
     for name, soak in soaks.items():
         if soak is None:
-            connection.execute(delete(table).where(table.c.environment == name))
+            connection.execute(statements.removal(table), {"key": name})
         else:
             statements.put(connection, table, name, {"document": rows.document(soak)})
 
@@ -60,7 +59,7 @@ def put_soaks(connection: Connection, soaks: Mapping[EnvironmentName, Soak | Non
 
 def policy(connection: Connection) -> AcceptedPolicy | None:
     """The policy that is in force."""
-    text = connection.execute(select(tables.policy.c.document)).scalar()
+    text = connection.execute(_POLICY).scalar()
     return None if text is None else rows.value_of(AcceptedPolicy, text, tables.policy.name, _ONLY)
 
 
@@ -86,21 +85,19 @@ def put_policy(connection: Connection, wanted: AcceptedPolicy, at: datetime) -> 
 def rewrites(connection: Connection) -> tuple[Rewrite, ...]:
     """Every rewrite that was accepted, oldest first."""
     table = tables.rewrites
-    found = connection.execute(select(table).order_by(table.c.id))
+    found = connection.execute(_REWRITES)
     return tuple(rows.value_of(Rewrite, row.document, table.name, row.id) for row in found)
 
 
 def rewrite_stands(connection: Connection, rewrite: Rewrite) -> bool:
     """Whether just this word is remembered."""
-    table = tables.rewrites
-    same = select(table.c.id).where(table.c.document == rows.document(rewrite))
-    return connection.execute(same).first() is not None
+    return connection.execute(_REWRITE, {"said": rows.document(rewrite)}).first() is not None
 
 
 def add_rewrite(connection: Connection, rewrite: Rewrite) -> None:
     """Remember a rewrite with its audit entry, and make its tip the one to follow, unless that was done before."""
     if not rewrite_stands(connection, rewrite):
-        connection.execute(insert(tables.rewrites).values(document=rows.document(rewrite)))
+        connection.execute(_NEW_REWRITE, {"document": rows.document(rewrite)})
         statements.put(connection, tables.branch, _ONLY, {"tip": rewrite.tip})
         statements.append(connection, rewrite_accepted(rewrite))
 
@@ -111,7 +108,7 @@ def add_rewrite(connection: Connection, rewrite: Rewrite) -> None:
 def checkpoints(connection: Connection) -> tuple[Checkpoint, ...]:
     """Every checkpoint, oldest first: the chain only grows."""
     table = tables.checkpoints
-    found = connection.execute(select(table).order_by(table.c.entries))
+    found = connection.execute(_CHECKPOINTS)
     return tuple(rows.value_of(Checkpoint, row.document, table.name, row.entries) for row in found)
 
 
@@ -122,7 +119,7 @@ def checkpoint_stands(connection: Connection, wanted: Checkpoint) -> bool:
         Transient: Another head is: the chain was not only appended to.
     """
     table = tables.checkpoints
-    text = connection.execute(select(table.c.document).where(table.c.entries == wanted.entries)).scalar()
+    text = connection.execute(statements.document_at(table), {"key": wanted.entries}).scalar()
     if text is None:
         return False
     known = rows.value_of(Checkpoint, text, table.name, wanted.entries)
@@ -139,5 +136,22 @@ def checkpoint_stands(connection: Connection, wanted: Checkpoint) -> bool:
 def add_checkpoint(connection: Connection, checkpoint: Checkpoint) -> None:
     """Remember a checkpoint, unless another process just did."""
     if not checkpoint_stands(connection, checkpoint):
-        values = {"entries": checkpoint.entries, "document": rows.document(checkpoint)}
-        connection.execute(insert(tables.checkpoints).values(values))
+        statements.add(connection, tables.checkpoints, checkpoint.entries, {"document": rows.document(checkpoint)})
+
+
+# --- built once ---------------------------------------------------------------------------------
+
+_A = tables.attempts.c
+_SUCCEEDED = (
+    select(tables.attempts)
+    .where(_A.environment == statements.KEY, _A.outcome == Outcome.SUCCEEDED)
+    .order_by(_A.id.desc())
+    .limit(bindparam("most", type_=Integer))
+)
+_SUCCEEDED_BY = _SUCCEEDED.where(_A.finished <= bindparam("by"))
+_SOAKS = select(tables.soaks)
+_POLICY = select(tables.policy.c.document)
+_REWRITES = select(tables.rewrites).order_by(tables.rewrites.c.id)
+_REWRITE = select(tables.rewrites.c.id).where(tables.rewrites.c.document == bindparam("said"))
+_NEW_REWRITE = insert(tables.rewrites)
+_CHECKPOINTS = select(tables.checkpoints).order_by(tables.checkpoints.c.entries)

@@ -1,39 +1,50 @@
 """The model's values as rows and documents, and back; strict on the way back.
 
-How a value is read follows from its type hints, so that a new field of the model needs nothing here. A field that a
-document lacks takes its default: an older program wrote it. Anything else that is odd is `Malformed`, with the
-table and the key in its message.
+How a value is written and read follows from its type hints (`shapes`), so that a new field of the model needs nothing
+here. A field that a document lacks takes its default: an older program wrote it. Anything else that is odd is
+`Malformed`, with the table and the key in its message.
 """
 
 from __future__ import annotations
 
-import functools
-import math
-import types
-import typing
 from collections.abc import Callable
-from dataclasses import MISSING, fields, is_dataclass
-from datetime import datetime
-from enum import StrEnum
-from typing import Any, TypeVar
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any, TypeVar, cast
 
-from sqlalchemy import RowMapping
+from sqlalchemy import Row
 
 from reconciler.core import strictjson
 from reconciler.core.audit import Entry, parse
 from reconciler.core.strictjson import Malformed, Shape
-from reconciler.model import Attempt, Transition
+from reconciler.model import Attempt, GateResult, Release, Transition
+from reconciler.stores import shapes, tables
 
 Value = TypeVar("Value")
 
 _DECLARED = ("commit", "run_id", "sha256")
 _DOCUMENTS = ("before", "approvers", "gates")
 """Columns of `attempts` that hold JSON."""
+_TIMES = ("started", "finished")
+_ATTEMPT = tuple(tables.attempts.c.keys())
+_TRANSITION = tuple(tables.transitions.c.keys())
+_PLAIN = tuple(item.name for item in fields(Attempt) if item.name not in ("id", "declared", *_DOCUMENTS, *_TIMES))
+"""Fields of an attempt that are a column as they are."""
+_plain_of = attrgetter(*_PLAIN)
+_declared_of = attrgetter(*_DECLARED)
+_attempt = shapes.instance_of(
+    Attempt,
+    {
+        "before": strictjson.optional(shapes.spelled(Release)),
+        "approvers": shapes.spelled(tuple[str, ...]),
+        "gates": shapes.spelled(tuple[GateResult, ...]),
+    },
+)
 
 
 def document(value: object) -> str:
     """A value of the model as canonical JSON: equal values give equal texts."""
-    return strictjson.canonical(_plain(value))
+    return shapes.canonical(value)
 
 
 def value_of(kind: type[Value], text: str, table: str, key: object) -> Value:
@@ -42,44 +53,49 @@ def value_of(kind: type[Value], text: str, table: str, key: object) -> Value:
     Raises:
         Malformed: It is none of this kind.
     """
-    return _read(kind, lambda: strictjson.load(strictjson.text(text)), table, key)
+    value = _read(lambda: strictjson.load(strictjson.text(text)), table, key, shapes.shape(cast("Any", kind)))
+    return cast("Value", value)
 
 
 def attempt_columns(attempt: Attempt) -> dict[str, Any]:
     """The columns of an attempt, without its id."""
-    plain: dict[str, Any] = _plain(attempt)
-    declared = plain.pop("declared")
-    del plain["id"]
+    columns = dict(zip(_PLAIN, _plain_of(attempt), strict=True))
+    columns.update(zip(_DECLARED, _declared_of(attempt.declared), strict=True))
+    for name, value in columns.items():
+        if isinstance(value, str):
+            columns[name] = strictjson.clean(value)
     for name in _DOCUMENTS:
-        plain[name] = None if plain[name] is None else strictjson.canonical(plain[name])
-    columns: dict[str, Any] = plain | declared
+        value = getattr(attempt, name)
+        columns[name] = None if value is None else shapes.canonical(value)
+    for name in _TIMES:
+        value = getattr(attempt, name)
+        columns[name] = None if value is None else strictjson.time_text(value)
     return columns
 
 
-def attempt_of(row: RowMapping) -> Attempt:
-    """The attempt that a row of `attempts` holds.
+def attempt_of(row: Row[Any]) -> Attempt:
+    """The attempt that a whole row of `attempts` holds.
 
     Raises:
         Malformed: The row can't be read.
     """
 
     def nested() -> object:
-        plain = dict(row)
+        plain = dict(zip(_ATTEMPT, row, strict=True))
         plain["declared"] = {name: plain.pop(name) for name in _DECLARED}
-        for name in _DOCUMENTS:
-            plain[name] = None if plain[name] is None else strictjson.load(strictjson.text(plain[name]))
         return plain
 
-    return _read(Attempt, nested, "attempts", row["id"])
+    return cast("Attempt", _read(nested, "attempts", row.id, _attempt))
 
 
-def transition_of(row: RowMapping) -> Transition:
-    """The transition that a row of `transitions` holds.
+def transition_of(row: Row[Any]) -> Transition:
+    """The transition that a whole row of `transitions` holds.
 
     Raises:
         Malformed: The row can't be read.
     """
-    return _read(Transition, lambda: dict(row), "transitions", row["id"])
+    plain = dict(zip(_TRANSITION, row, strict=True))
+    return cast("Transition", _read(lambda: plain, "transitions", row.id, shapes.shape(Transition)))
 
 
 def entry_of(seq: int, line: str) -> Entry:
@@ -94,75 +110,8 @@ def entry_of(seq: int, line: str) -> Entry:
         raise Malformed(f"row {seq} of table audit can't be read: {found}") from None
 
 
-def _read(kind: type[Value], plain: Callable[[], object], table: str, key: object) -> Value:
+def _read(plain: Callable[[], object], table: str, key: object, shape: Shape) -> Any:
     try:
-        value: Any = _shape(typing.cast("Any", kind))(plain())
+        return shape(plain())
     except Malformed as found:
         raise Malformed(f"row {key!r} of table {table} can't be read: {found}") from None
-    return typing.cast("Value", value)
-
-
-def _plain(value: Any) -> Any:
-    """What JSON knows. Texts lose their lone surrogates, which neither a database nor a terminal takes."""
-    if is_dataclass(value):
-        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
-    if isinstance(value, datetime):
-        return strictjson.time_text(value)
-    if isinstance(value, str):
-        return strictjson.clean(value)
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
-
-
-@functools.cache
-def _shape(hint: Any) -> Shape:
-    """How a value of this type is read."""
-    simple: dict[Any, Shape] = {
-        str: strictjson.text,
-        int: strictjson.whole,
-        float: _number,
-        bool: _flag,
-        datetime: strictjson.time,
-    }
-    if isinstance(hint, typing.NewType):
-        return _shape(hint.__supertype__)
-    if hint in simple:
-        return simple[hint]
-    if typing.get_origin(hint) in (types.UnionType, typing.Union):
-        (inner,) = (part for part in typing.get_args(hint) if part is not type(None))
-        return strictjson.optional(_shape(inner))
-    if typing.get_origin(hint) is tuple:
-        return strictjson.many(_shape(typing.get_args(hint)[0]))
-    return _choice(hint) if issubclass(hint, StrEnum) else _dataclass(hint)
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise Malformed("something else where true or false must be")
-    return value
-
-
-def _number(value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise Malformed("something else where a number must be")
-    return float(value)
-
-
-def _choice(kind: type[StrEnum]) -> Shape:
-    def choice(value: object) -> StrEnum:
-        if not isinstance(value, str) or value not in tuple(kind):
-            raise Malformed(f"something else where a {kind.__name__.lower()} must be")
-        return kind(value)
-
-    return choice
-
-
-def _dataclass(kind: Any) -> Shape:
-    hints = typing.get_type_hints(kind)
-    shapes = {item.name: _shape(hints[item.name]) for item in fields(kind)}
-    defaults = {item.name for item in fields(kind) if item.default is not MISSING}
-
-    def instance(value: object) -> object:
-        absent = defaults - value.keys() if isinstance(value, dict) else set()
-        return kind(**strictjson.record(value, {name: shapes[name] for name in shapes if name not in absent}))
-
-    return instance

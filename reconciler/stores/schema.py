@@ -34,13 +34,13 @@ def prepare(engine: Engine, path: Path, trace: Trace) -> None:
         if _ready(engine, path):  # another process was faster
             return
         sqlite.log_ahead(engine)
-        with engine.connect().execution_options(**{sqlite.WRITES: True}) as connection, connection.begin():
+        with sqlite.writing(engine) as connection:
             _migrate(connection)
             trace("store:schema")
 
 
 def _ready(engine: Engine, path: Path) -> bool:
-    with engine.connect() as connection:
+    with sqlite.reading(engine) as connection:
         version = _version(connection, path)
         if version is not None and version not in VERSIONS:
             raise _refused(

@@ -1,8 +1,9 @@
 """The memory in SQL. What each method promises stands at `ports.Store`; this is how it is kept.
 
-Every method that writes is one transaction and the only writing one at that time, so the audit chain can't fork and
-nothing is ever half remembered: an attempt without its audit entry, say. Its step is traced right before the
-commit; killed there or earlier, nothing happened, and killed later, all of it did.
+Every method that writes is one piece of a transaction, which is the only writing one at that time, so the audit chain
+can't fork and nothing is ever half remembered: an attempt without its audit entry, say. Its step is traced when its
+piece is written, before the commit; killed there or earlier, nothing happened, and killed later, all of it did. What
+several threads write at the same moment shares a commit; each comes back behind the one that holds its piece.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import delete, make_url, select
+from sqlalchemy import Connection, bindparam, make_url, select
 from sqlalchemy.exc import ArgumentError
 
 from reconciler.core.audit import Checkpoint, Entry, Kind, attempted, operated
@@ -70,10 +71,13 @@ class SqlStore(ToldStore):
 
     def acquire(self, holder: str) -> int:
         """Take the lease and get its fencing token: larger than any given before."""
-        with self._database.write("store:lease") as connection:
+
+        def take(connection: Connection) -> int:
             token = statements.largest_token(connection) + 1
             statements.put(connection, tables.lease, 1, {"holder": holder, "token": token})
-        return token
+            return token
+
+        return self._database.write("store:lease", take)
 
     def raise_token(self, holder: str, above: int) -> int:
         """A token larger than `above` and than any given before, for who holds the lease or finds it free.
@@ -81,28 +85,30 @@ class SqlStore(ToldStore):
         Raises:
             PolicyDenied: `FencedOff`: somebody else holds it.
         """
-        with self._database.write("store:token") as connection:
-            known = connection.execute(select(tables.lease.c.holder)).scalar()
+
+        def take(connection: Connection) -> int:
+            known = connection.execute(_HOLDER).scalar()
             if known not in (None, holder):
                 raise PolicyDenied(
                     Reason.FENCED_OFF, "another process has taken the lease since", "leave it to that process"
                 )
             token = max(above, statements.largest_token(connection)) + 1
             statements.put(connection, tables.lease, 1, {"holder": holder, "token": token})
-        return token
+            return token
+
+        return self._database.write("store:token", take)
 
     def tip(self) -> CommitId | None:
         """The last tip of the tracked branch that was seen."""
         with self._database.read() as connection:
-            tip = connection.execute(select(tables.branch.c.tip)).scalar()
+            tip = connection.execute(_TIP).scalar()
         return None if tip is None else CommitId(tip)
 
     def save_tip(self, tip: CommitId) -> None:
         """Remember the tip; writes nothing when it is remembered already."""
         if self.tip() == tip:
             return
-        with self._database.write("store:tip") as connection:
-            statements.put(connection, tables.branch, 1, {"tip": tip})
+        self._database.write("store:tip", lambda connection: statements.put(connection, tables.branch, 1, {"tip": tip}))
 
     # --- statuses -------------------------------------------------------------------------------
 
@@ -113,41 +119,40 @@ class SqlStore(ToldStore):
 
     def save(self, status: Status, at: datetime, accepted: Accepted | None = None) -> None:
         """Remember a status, and what was found accepted; writes nothing at all when just this is remembered."""
+        wanted = statements.stand_of(status, accepted)
         with self._database.read() as connection:
-            if statements.status_stands(connection, status) and statements.accepted_stands(connection, accepted):
+            if statements.stands(connection, wanted):
                 return
-        with self._database.write("store:status") as connection:
-            statements.put_status(connection, status, at)
-            statements.put_accepted(connection, accepted)
+        self._database.write("store:status", lambda connection: statements.put_stand(connection, wanted, at))
 
     def forget(self, environment: EnvironmentName) -> None:
         """Forget a status; writes nothing when none is remembered."""
-        table = tables.statuses
-        if environment in self.statuses():
-            with self._database.write("store:forget") as connection:
-                connection.execute(delete(table).where(table.c.environment == environment))
+        key = {"key": environment}
+        with self._database.read() as connection:
+            if connection.execute(statements.document_at(tables.statuses), key).first() is None:
+                return
+        gone = statements.removal(tables.statuses)
+        self._database.write("store:forget", lambda connection: connection.execute(gone, key))
 
     def transitions(
         self, environment: EnvironmentName | None = None, after: int = 0, limit: int = 1000
     ) -> tuple[Transition, ...]:
         """Changes of state with an id above `after`, oldest first; the newest `limit` of them."""
-        table = tables.transitions
-        query = select(table).where(table.c.id > after).order_by(table.c.id.desc()).limit(limit)
-        if environment is not None:
-            query = query.where(table.c.environment == environment)
         with self._database.read() as connection:
-            found = [rows.transition_of(row) for row in connection.execute(query).mappings()]
-        return tuple(reversed(found))
+            return statements.transitions(connection, environment, after, limit)
 
     # --- attempts -------------------------------------------------------------------------------
 
     def begin(self, attempt: Attempt) -> Attempt:
         """Record intent. The attempt comes back with its id, without an end."""
         begun = replace(attempt, finished=None, outcome=None, reason=None)
-        with self._database.write("store:intent") as connection:
-            begun = statements.add_attempt(connection, begun)
-            statements.append(connection, attempted(Kind.INTENT, begun, self._clock.now()))
-        return begun
+
+        def intend(connection: Connection) -> Attempt:
+            added = statements.add_attempt(connection, begun)
+            statements.append(connection, attempted(Kind.INTENT, added, self._clock.now()))
+            return added
+
+        return self._database.write("store:intent", intend)
 
     def finish(self, attempt: Attempt, status: Status, accepted: Accepted | None) -> None:
         """Record the one outcome. The same outcome told again adds no second audit entry.
@@ -156,37 +161,37 @@ class SqlStore(ToldStore):
             Transient: `StoreUnavailable`: the store knows no such intent, or already another end of it.
         """
         at = attempt.finished or self._clock.now()
-        ended = replace(attempt, finished=at)
-        with self._database.write("store:outcome") as connection:
+        ended, wanted = replace(attempt, finished=at), statements.stand_of(status, accepted)
+
+        def end(connection: Connection) -> None:
             if statements.end_attempt(connection, ended):
                 statements.append(connection, attempted(Kind.OUTCOME, ended, at))
-            statements.put_status(connection, status, at)
-            statements.put_accepted(connection, accepted)
+            statements.put_stand(connection, wanted, at)
+
+        self._database.write("store:outcome", end)
 
     def refuse(self, attempt: Attempt, status: Status) -> None:
         """Record an attempt that no gate let begin."""
         at = attempt.finished or self._clock.now()
         refused = replace(attempt, finished=at, outcome=attempt.outcome or Outcome.REFUSED)
-        with self._database.write("store:refuse") as connection:
-            refused = statements.add_attempt(connection, refused)
-            statements.append(connection, attempted(Kind.REFUSED, refused, at))
-            statements.put_status(connection, status, at)
+        wanted = statements.stand_of(status, None)
+
+        def add(connection: Connection) -> None:
+            added = statements.add_attempt(connection, refused)
+            statements.append(connection, attempted(Kind.REFUSED, added, at))
+            statements.put_stand(connection, wanted, at)
+
+        self._database.write("store:refuse", add)
 
     def unfinished(self) -> tuple[Attempt, ...]:
         """Attempts with an intent and no outcome, oldest first: the process ended in between."""
-        table = tables.attempts
-        query = select(table).where(table.c.outcome.is_(None)).order_by(table.c.id)
         with self._database.read() as connection:
-            return tuple(rows.attempt_of(row) for row in connection.execute(query).mappings())
+            return statements.unfinished(connection)
 
     def attempts(self, environment: EnvironmentName | None = None, limit: int = 100) -> tuple[Attempt, ...]:
         """Newest first."""
-        table = tables.attempts
-        query = select(table).order_by(table.c.id.desc()).limit(limit)
-        if environment is not None:
-            query = query.where(table.c.environment == environment)
         with self._database.read() as connection:
-            return tuple(rows.attempt_of(row) for row in connection.execute(query).mappings())
+            return statements.attempts(connection, environment, limit)
 
     def succeeded(
         self, environment: EnvironmentName, until: datetime | None = None, limit: int = 200
@@ -212,8 +217,7 @@ class SqlStore(ToldStore):
         with self._database.read() as connection:
             if governance.soaks_stand(connection, soaks):
                 return
-        with self._database.write("store:soaks") as connection:
-            governance.put_soaks(connection, soaks)
+        self._database.write("store:soaks", lambda connection: governance.put_soaks(connection, soaks))
 
     def policy(self) -> AcceptedPolicy | None:
         """The last policy file that people let in; None before there was one."""
@@ -225,8 +229,9 @@ class SqlStore(ToldStore):
         with self._database.read() as connection:
             if governance.policy_stands(connection, policy):
                 return
-        with self._database.write("store:policy") as connection:
-            governance.put_policy(connection, policy, self._clock.now())
+        self._database.write(
+            "store:policy", lambda connection: governance.put_policy(connection, policy, self._clock.now())
+        )
 
     def rewrites(self) -> tuple[Rewrite, ...]:
         """Rewrites of the branch that an operator accepted, oldest first."""
@@ -238,8 +243,7 @@ class SqlStore(ToldStore):
         with self._database.read() as connection:
             if governance.rewrite_stands(connection, rewrite):
                 return
-        with self._database.write("store:rewrite") as connection:
-            governance.add_rewrite(connection, rewrite)
+        self._database.write("store:rewrite", lambda connection: governance.add_rewrite(connection, rewrite))
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:
         """Signed words on the audit chain, oldest first."""
@@ -255,8 +259,7 @@ class SqlStore(ToldStore):
         with self._database.read() as connection:
             if governance.checkpoint_stands(connection, checkpoint):
                 return
-        with self._database.write("store:checkpoint") as connection:
-            governance.add_checkpoint(connection, checkpoint)
+        self._database.write("store:checkpoint", lambda connection: governance.add_checkpoint(connection, checkpoint))
 
     # --- the operator's hand, and the chain -----------------------------------------------------
 
@@ -272,9 +275,12 @@ class SqlStore(ToldStore):
 
     def save_hand(self, environment: EnvironmentName, hand: OperatorHand, what: str, at: datetime) -> None:
         """Remember and audit what the operator did: `what` is `suspend`, `resume` or `retry`."""
-        with self._database.write("store:hand") as connection:
+
+        def put(connection: Connection) -> None:
             statements.put(connection, tables.hands, environment, {"document": rows.document(hand)})
             statements.append(connection, operated(environment, hand, what, at))
+
+        self._database.write("store:hand", put)
 
     def audit(self, after: int = 0) -> Iterator[Entry]:
         """The chain in order, from the entry behind sequence number `after`; never all of it in memory.
@@ -282,16 +288,24 @@ class SqlStore(ToldStore):
         Raises:
             Transient: `StoreUnavailable`, also in the middle.
         """
-        table = tables.audit
         while True:
-            query = select(table.c.seq, table.c.line).where(table.c.seq > after).order_by(table.c.seq)
             with self._database.read() as connection:
-                found = connection.execute(query.limit(AUDIT_BATCH)).all()
+                found = connection.execute(_LINES, {"after": after}).all()
                 entries = [rows.entry_of(seq, text) for seq, text in found]
             if not entries:
                 return
             yield from entries
             after = found[-1].seq
+
+
+_HOLDER = select(tables.lease.c.holder)
+_TIP = select(tables.branch.c.tip)
+_LINES = (
+    select(tables.audit.c.seq, tables.audit.c.line)
+    .where(tables.audit.c.seq > bindparam("after"))
+    .order_by(tables.audit.c.seq)
+    .limit(AUDIT_BATCH)
+)
 
 
 def _file(url: str) -> Path:

@@ -11,7 +11,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,6 @@ SQLite maps that file and writes it in place. Where the disk can't give a block 
 smaller than a page, or that copy on write) the kernel answers with SIGBUS, which ends the process.
 """
 
-WRITES = "writes"
-"""The execution option of a connection whose transactions write."""
-
 START_OVER = "if it stays so, move the file away: the next pass rebuilds it from Git and the targets"
 _HINTS = (
     (("full", "no space", "disk i/o"), "free some space where the store is, or look after the disk"),
@@ -45,7 +42,10 @@ _HINTS = (
 
 
 def engine_for(path: Path) -> Engine:
-    """An engine that knows the rules above. Connects when first used."""
+    """An engine that knows the rules above; its transactions are `reading` and `writing`. Connects when first used.
+
+    It hears of new connections only: whoever listens to statements too makes each of them cost twice as much.
+    """
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         connect_args={"timeout": BUSY_SECONDS, "isolation_level": None},
@@ -54,10 +54,18 @@ def engine_for(path: Path) -> Engine:
         pool_timeout=BUSY_SECONDS,
         hide_parameters=True,
     )
-    event.listen(engine, "do_connect", lambda *_: check_room(path))
-    event.listen(engine, "connect", _prepare)
-    event.listen(engine, "begin", _begin)
+    event.listen(engine, "connect", lambda connection, _: _prepare(connection, path))
     return engine
+
+
+def reading(engine: Engine) -> AbstractContextManager[Connection]:
+    """A transaction that only looks: all of it sees one state."""
+    return _begun(engine, "BEGIN")
+
+
+def writing(engine: Engine) -> AbstractContextManager[Connection]:
+    """A transaction that is the only writing one. Committed at the end, or not at all."""
+    return _begun(engine, "BEGIN IMMEDIATE")
 
 
 def make(path: Path) -> None:
@@ -135,11 +143,21 @@ def unavailable(path: Path, error: Exception) -> Transient:
     return Transient(Reason.STORE_UNAVAILABLE, f"the store {path}: {words}", hint)
 
 
-def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    # Before the first statement: until then SQLite only opened the file, and maps nothing.
+    try:
+        check_room(path)
+    except Transient:
+        connection.close()
+        raise
     for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 
-def _begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get(WRITES, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+@contextmanager
+def _begun(engine: Engine, how: str) -> Iterator[Connection]:
+    with engine.connect() as connection, connection.begin():
+        # SQLAlchemy leaves the beginning to the driver, and the driver, told so in `engine_for`, to us.
+        driver: Any = connection.connection.driver_connection
+        driver.execute(how).close()
+        yield connection

@@ -1,17 +1,39 @@
-"""The statements inside a transaction: each function does one thing to one table, and commits nothing."""
+"""The statements inside a transaction: each function does one thing to one table, and commits nothing.
+
+Each statement is built once and gets its values as parameters: building one anew costs several times what the
+database does with it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, and_, delete, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    Connection,
+    Delete,
+    Insert,
+    Integer,
+    Select,
+    Table,
+    Update,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from reconciler.core.audit import START, Fact, Head, line, seal
-from reconciler.core.strictjson import Malformed, clean, time_text, whole
+from reconciler.core.strictjson import Malformed, clean, load, time_text, whole
 from reconciler.errors import Reason, Transient
-from reconciler.model import Accepted, Attempt, EnvironmentName, Status
+from reconciler.model import Accepted, Attempt, EnvironmentName, Status, Transition
 from reconciler.stores import rows, tables
 
 Value = TypeVar("Value")
@@ -19,43 +41,63 @@ Value = TypeVar("Value")
 TRANSITIONS_KEPT = 500
 """Transitions kept for each environment, newest first; the audit chain keeps what they were for."""
 
+KEY: BindParameter[Any] = bindparam("key")
+"""What a statement looks for; no column has this name."""
 
-def put(connection: Connection, table: Table, key: str | int, values: dict[str, Any]) -> None:
+
+@functools.cache
+def document_at(table: Table) -> Select[Any]:
+    """The document under the primary key `KEY`."""
+    return select(table.c.document).where(_primary(table) == KEY)
+
+
+@functools.cache
+def removal(table: Table) -> Delete:
+    """Of the row under the primary key `KEY`."""
+    return delete(table).where(_primary(table) == KEY)
+
+
+def put(connection: Connection, table: Table, key: str | int, values: Mapping[str, object]) -> None:
     """Update the row with this primary key, or add it. Safe since no other transaction writes meanwhile."""
-    (column,) = table.primary_key.columns
-    found = connection.execute(update(table).where(column == key).values(values))
-    if found.rowcount == 0:
-        connection.execute(insert(table).values({column.name: key} | values))
+    if connection.execute(_change(table), {**values, "key": key}).rowcount == 0:
+        add(connection, table, key, values)
+
+
+def add(connection: Connection, table: Table, key: str | int, values: Mapping[str, object]) -> None:
+    """Add the row with this primary key; there is none yet."""
+    connection.execute(_addition(table), {**values, _primary(table).name: key})
 
 
 def document_of(connection: Connection, table: Table, environment: EnvironmentName, kind: type[Value]) -> Value | None:
     """The document of one environment in one of the tables that hold one."""
-    text = connection.execute(select(table.c.document).where(table.c.environment == environment)).scalar()
+    text = connection.execute(document_at(table), {"key": environment}).scalar()
     return None if text is None else rows.value_of(kind, text, table.name, environment)
 
 
 def documents_of(connection: Connection, table: Table, kind: type[Value]) -> dict[EnvironmentName, Value]:
     """The documents of every environment, in order of their names."""
-    found = connection.execute(select(table.c.environment, table.c.document).order_by(table.c.environment))
+    found = connection.execute(_documents(table))
     return {EnvironmentName(name): rows.value_of(kind, text, table.name, name) for name, text in found}
 
 
 def largest_token(connection: Connection) -> int:
     """The largest fencing token given so far; 0 when none."""
-    return whole(connection.execute(select(tables.lease.c.token)).scalar() or 0)
+    return whole(connection.execute(_TOKEN).scalar() or 0)
 
 
 def append(connection: Connection, fact: Fact) -> None:
     """Add an entry to the audit chain. The transaction must be a writing one: that is what keeps the chain single."""
-    table = tables.audit
-    last = connection.execute(select(table.c.seq, table.c.hash).order_by(table.c.seq.desc()).limit(1)).first()
-    entry = seal(fact, START if last is None else Head(last.seq, last.hash))
-    connection.execute(insert(table).values(seq=entry.seq, hash=entry.hash, line=line(entry).decode()))
+    last = connection.execute(_HEAD).first()
+    entry = seal(fact, START if last is None else Head(*last))
+    connection.execute(_ENTRY, {"seq": entry.seq, "hash": entry.hash, "line": line(entry).decode()})
+
+
+# --- attempts -----------------------------------------------------------------------------------
 
 
 def add_attempt(connection: Connection, attempt: Attempt) -> Attempt:
     """Add an attempt, which gets a larger id than all before."""
-    added = connection.execute(insert(tables.attempts).values(rows.attempt_columns(attempt)))
+    added = connection.execute(_ATTEMPT, rows.attempt_columns(attempt))
     (number,) = added.inserted_primary_key or (None,)
     return replace(attempt, id=number)
 
@@ -66,13 +108,11 @@ def end_attempt(connection: Connection, attempt: Attempt) -> bool:
     Raises:
         Transient: There is no such attempt, or it ended in another way.
     """
-    table = tables.attempts
     columns = rows.attempt_columns(attempt)
-    same = and_(table.c.id == attempt.id, *(table.c[name] == columns[name] for name in ("environment", "started")))
-    ended = connection.execute(update(table).where(same, table.c.outcome.is_(None)).values(columns))
-    if ended.rowcount == 1:
+    same = {"key": attempt.id, "of": columns["environment"], "since": columns["started"]}
+    if connection.execute(_END, {**columns, **same}).rowcount == 1:
         return True
-    before = connection.execute(select(table.c.outcome).where(same)).scalar()
+    before = connection.execute(_ENDED, same).scalar()
     if before is not None and before == columns["outcome"]:
         return False
     found = "knows nothing of its beginning" if before is None else f"remembers that it ended as {before}"
@@ -83,54 +123,93 @@ def end_attempt(connection: Connection, attempt: Attempt) -> bool:
     )
 
 
-def status_stands(connection: Connection, status: Status) -> bool:
+def attempts(connection: Connection, environment: EnvironmentName | None, limit: int) -> tuple[Attempt, ...]:
+    """The newest attempts, of one environment or of all, newest first."""
+    query = _ATTEMPTS if environment is None else _ATTEMPTS_OF
+    found = connection.execute(query, {"key": environment, "most": limit})
+    return tuple(rows.attempt_of(row) for row in found)
+
+
+def unfinished(connection: Connection) -> tuple[Attempt, ...]:
+    """Attempts with an intent and no outcome, oldest first."""
+    return tuple(rows.attempt_of(row) for row in connection.execute(_UNFINISHED))
+
+
+# --- where an environment stands ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """What is to be remembered of an environment, already spelled as it is kept."""
+
+    status: Status
+    document: str
+    environment: EnvironmentName
+    """Of what was accepted."""
+    accepted: str | None
+    """None: nothing is said of what was accepted."""
+
+
+def stand_of(status: Status, accepted: Accepted | None) -> Stand:
+    """Spell a status, and what was accepted."""
+    text = None if accepted is None else rows.document(accepted)
+    return Stand(status, rows.document(status), (accepted or status).environment, text)
+
+
+def stands(connection: Connection, wanted: Stand) -> bool:
     """Whether just this is remembered already."""
-    return rows.document(status) == _status_text(connection, status.environment)
+    document, accepted = _remembered(connection, wanted)
+    return document == wanted.document and wanted.accepted in (None, accepted)
 
 
-def put_status(connection: Connection, status: Status, at: datetime) -> None:
-    """Remember a status where it differs, and a transition when sync, health, reason or live changed."""
-    document, text = rows.document(status), _status_text(connection, status.environment)
-    if document == text:
-        return
-    columns = {"sync": status.sync, "health": status.health, "reason": status.reason, "document": document}
-    put(connection, tables.statuses, status.environment, columns)
-    if _state(status) != _state_of(text, status.environment):
-        _add_transition(connection, status, at)
+def put_stand(connection: Connection, wanted: Stand, at: datetime) -> None:
+    """Remember what differs, and a transition when sync, health, reason or live changed."""
+    document, accepted = _remembered(connection, wanted)
+    if document != wanted.document:
+        status = wanted.status
+        columns = {"sync": status.sync, "health": status.health, "reason": status.reason, "document": wanted.document}
+        _put_known(connection, tables.statuses, status.environment, columns, document is not None)
+        if _state_of(document) != _state_of(wanted.document):
+            _add_transition(connection, status, at)
+    if wanted.accepted not in (None, accepted):
+        values = {"document": wanted.accepted}
+        _put_known(connection, tables.accepted, wanted.environment, values, accepted is not None)
 
 
-def accepted_stands(connection: Connection, accepted: Accepted | None) -> bool:
-    """Whether just this is remembered as accepted; nothing to remember stands too."""
-    if accepted is None:
-        return True
-    return document_of(connection, tables.accepted, accepted.environment, Accepted) == accepted
+def transitions(
+    connection: Connection, environment: EnvironmentName | None, after: int, limit: int
+) -> tuple[Transition, ...]:
+    """Changes of state with an id above `after`, oldest first; the newest `limit` of them."""
+    query = _TRANSITIONS if environment is None else _TRANSITIONS_OF
+    found = connection.execute(query, {"key": environment, "after": after, "most": limit}).all()
+    return tuple(rows.transition_of(row) for row in reversed(found))
 
 
-def put_accepted(connection: Connection, accepted: Accepted | None) -> None:
-    """Remember what was accepted, where there is something."""
-    if accepted is not None:
-        put(connection, tables.accepted, accepted.environment, {"document": rows.document(accepted)})
+def _remembered(connection: Connection, wanted: Stand) -> tuple[str | None, str | None]:
+    """The documents of status and accepted, in one look."""
+    keys = {"key": wanted.status.environment, "other": wanted.environment}
+    document, accepted = connection.execute(_REMEMBERED, keys).one()
+    return document, accepted
 
 
-def _status_text(connection: Connection, environment: EnvironmentName) -> str | None:
-    table = tables.statuses
-    return connection.execute(select(table.c.document).where(table.c.environment == environment)).scalar()
+def _put_known(connection: Connection, table: Table, key: str, values: Mapping[str, object], known: bool) -> None:
+    """As `put`, for who just saw whether there is such a row."""
+    if known:
+        connection.execute(_change(table), {**values, "key": key})
+    else:
+        add(connection, table, key, values)
 
 
-def _state_of(text: str | None, environment: EnvironmentName) -> tuple[object, ...] | None:
-    """What was remembered. A row that can't be read counts as none: it is being written anew."""
+def _state_of(document: str | None) -> list[object] | None:
+    """What makes a transition when it changes. A row that can't be read counts as none: it is being written anew."""
     try:
-        return None if text is None else _state(rows.value_of(Status, text, "statuses", environment))
-    except Malformed:
+        known = None if document is None else load(document)
+        return [known[name] for name in _STATE] if isinstance(known, dict) else None
+    except (Malformed, KeyError):
         return None
 
 
-def _state(status: Status) -> tuple[object, ...]:
-    return status.sync, status.health, status.reason, status.live
-
-
 def _add_transition(connection: Connection, status: Status, at: datetime) -> None:
-    table = tables.transitions
     values = {
         "at": time_text(at),
         "environment": status.environment,
@@ -140,7 +219,65 @@ def _add_transition(connection: Connection, status: Status, at: datetime) -> Non
         "message": clean(status.message),
         "live": status.live.id if status.live else "",
     }
-    connection.execute(insert(table).values(values))
-    mine = table.c.environment == status.environment
-    newest_to_go = select(table.c.id).where(mine).order_by(table.c.id.desc()).offset(TRANSITIONS_KEPT).limit(1)
-    connection.execute(delete(table).where(mine, table.c.id <= newest_to_go.scalar_subquery()))
+    connection.execute(_TRANSITION, values)
+    connection.execute(_FORGET, {"key": status.environment})
+
+
+# --- built once ---------------------------------------------------------------------------------
+
+
+def _primary(table: Table) -> Column[Any]:
+    (column,) = table.primary_key.columns
+    return column
+
+
+@functools.cache
+def _change(table: Table) -> Update:
+    """Sets the columns that come with it, in the row under `KEY`."""
+    return update(table).where(_primary(table) == KEY)
+
+
+@functools.cache
+def _addition(table: Table) -> Insert:
+    return insert(table)
+
+
+@functools.cache
+def _documents(table: Table) -> Select[Any]:
+    return select(table.c.environment, table.c.document).order_by(table.c.environment)
+
+
+_A, _S, _T = tables.attempts.c, tables.statuses.c, tables.transitions.c
+_MOST = bindparam("most", type_=Integer)
+_STATE = ("sync", "health", "reason", "live")
+
+_TOKEN = select(tables.lease.c.token)
+_HEAD = select(tables.audit.c.seq, tables.audit.c.hash).order_by(tables.audit.c.seq.desc()).limit(1)
+_ENTRY = insert(tables.audit)
+_REMEMBERED = select(
+    select(_S.document).where(_S.environment == KEY).scalar_subquery(),
+    select(tables.accepted.c.document).where(tables.accepted.c.environment == bindparam("other")).scalar_subquery(),
+)
+
+_SAME = and_(_A.id == KEY, _A.environment == bindparam("of"), _A.started == bindparam("since"))
+"""Another store may have given the same id to another attempt."""
+_ATTEMPT = insert(tables.attempts)
+_END = update(tables.attempts).where(_SAME, _A.outcome.is_(None))
+_ENDED = select(_A.outcome).where(_SAME)
+_UNFINISHED = select(tables.attempts).where(_A.outcome.is_(None)).order_by(_A.id)
+_ATTEMPTS = select(tables.attempts).order_by(_A.id.desc()).limit(_MOST)
+_ATTEMPTS_OF = _ATTEMPTS.where(_A.environment == KEY)
+
+_TRANSITION = insert(tables.transitions)
+_FORGET = delete(tables.transitions).where(
+    _T.environment == KEY,
+    _T.id
+    <= select(_T.id)
+    .where(_T.environment == KEY)
+    .order_by(_T.id.desc())
+    .offset(TRANSITIONS_KEPT)
+    .limit(1)
+    .scalar_subquery(),
+)
+_TRANSITIONS = select(tables.transitions).where(_T.id > bindparam("after")).order_by(_T.id.desc()).limit(_MOST)
+_TRANSITIONS_OF = _TRANSITIONS.where(_T.environment == KEY)

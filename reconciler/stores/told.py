@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import Connection, and_, delete, insert, select
+from sqlalchemy import Connection, Integer, Table, and_, bindparam, delete, insert, select
 
 from reconciler.core.strictjson import clean
 from reconciler.model import Run, RunId, ToldPlan
@@ -36,60 +36,63 @@ class ToldStore:
         with self._database.read() as connection:
             if _run(connection, source, run.run_id) == document:
                 return
-        with self._database.write("store:run") as connection:
-            _put_run(connection, source, run.run_id, document)
+        self._database.write("store:run", lambda connection: _put_run(connection, source, run.run_id, document))
 
     def told_plans(self) -> Mapping[int, ToldPlan]:
         """What was told on open pull requests, by number."""
         table = tables.told_plans
         with self._database.read() as connection:
-            found = connection.execute(select(table).order_by(table.c.number))
+            found = connection.execute(_PLANS)
             return {row.number: rows.value_of(ToldPlan, row.document, table.name, row.number) for row in found}
 
     def save_told_plan(self, number: int, told: ToldPlan | None) -> None:
         """Remember what was told on one, None for one that is not open any more."""
-        table = tables.told_plans
-        document = None if told is None else rows.document(told)
-        with self._database.read() as connection:
-            if connection.execute(select(table.c.document).where(table.c.number == number)).scalar() == document:
-                return
-        with self._database.write("store:told_plan") as connection:
-            if document is None:
-                connection.execute(delete(table).where(table.c.number == number))
-            else:
-                statements.put(connection, table, number, {"document": document})
+        self._tell("store:told_plan", tables.told_plans, number, None if told is None else rows.document(told))
 
     def told_rollouts(self) -> Mapping[str, str]:
         """What was told of each rollout last, by its key."""
         table = tables.told_rollouts
         with self._database.read() as connection:
-            found = connection.execute(select(table).order_by(table.c.rollout))
+            found = connection.execute(_ROLLOUTS)
             return {row.rollout: rows.value_of(str, row.document, table.name, row.rollout) for row in found}
 
     def save_told_rollout(self, key: str, told: str | None) -> None:
         """Remember what was told of one, None for one of which nothing will ever be told again."""
-        table = tables.told_rollouts
-        key, document = clean(key), None if told is None else rows.document(told)
+        document = None if told is None else rows.document(told)
+        self._tell("store:told_rollout", tables.told_rollouts, clean(key), document)
+
+    def _tell(self, step: str, table: Table, key: str | int, document: str | None) -> None:
         with self._database.read() as connection:
-            if connection.execute(select(table.c.document).where(table.c.rollout == key)).scalar() == document:
+            if connection.execute(statements.document_at(table), {"key": key}).scalar() == document:
                 return
-        with self._database.write("store:told_rollout") as connection:
+
+        def tell(connection: Connection) -> None:
             if document is None:
-                connection.execute(delete(table).where(table.c.rollout == key))
+                connection.execute(statements.removal(table), {"key": key})
             else:
                 statements.put(connection, table, key, {"document": document})
 
+        self._database.write(step, tell)
+
 
 def _run(connection: Connection, source: str, run_id: RunId) -> str | None:
-    table = tables.runs
-    query = select(table.c.document).where(table.c.source == source, table.c.run_id == run_id)
-    return connection.execute(query).scalar()
+    return connection.execute(_RUN, {"of": source, "key": run_id}).scalar()
 
 
 def _put_run(connection: Connection, source: str, run_id: RunId, document: str) -> None:
     """Remember a run as the newest one; the oldest goes when there are too many."""
-    table = tables.runs
-    connection.execute(delete(table).where(and_(table.c.source == source, table.c.run_id == run_id)))
-    connection.execute(insert(table).values(source=source, run_id=run_id, document=document))
-    newest_to_go = select(table.c.id).order_by(table.c.id.desc()).offset(RUNS_KEPT).limit(1)
-    connection.execute(delete(table).where(table.c.id <= newest_to_go.scalar_subquery()))
+    connection.execute(_OLD_RUN, {"of": source, "key": run_id})
+    connection.execute(_NEW_RUN, {"source": source, "run_id": run_id, "document": document})
+    connection.execute(_RUNS_TO_GO, {"kept": RUNS_KEPT})
+
+
+_R = tables.runs.c
+_SAME = and_(_R.source == bindparam("of"), _R.run_id == statements.KEY)
+_RUN = select(_R.document).where(_SAME)
+_OLD_RUN = delete(tables.runs).where(_SAME)
+_NEW_RUN = insert(tables.runs)
+_RUNS_TO_GO = delete(tables.runs).where(
+    _R.id <= select(_R.id).order_by(_R.id.desc()).offset(bindparam("kept", type_=Integer)).limit(1).scalar_subquery()
+)
+_PLANS = select(tables.told_plans).order_by(tables.told_plans.c.number)
+_ROLLOUTS = select(tables.told_rollouts).order_by(tables.told_rollouts.c.rollout)

@@ -229,6 +229,19 @@ def test_what_was_found_accepted_is_remembered_with_a_status_that_stands(store: 
     assert len(store.transitions()) == 1
 
 
+def test_what_was_found_accepted_takes_the_place_of_what_was_before(store: Store) -> None:
+    store.save(STATUS, NOON, ACCEPTED)
+    second = replace(ACCEPTED, commit=CommitId("3" * 40))
+    store.save(STATUS, NOON, second)
+    assert store.accepted(STAGING) == second
+    third = replace(ACCEPTED, commit=CommitId("4" * 40))
+    store.finish(succeeded(store.begin(ATTEMPT)), STATUS, third)
+    assert store.accepted(STAGING) == third
+    store.save(replace(STATUS, message="changed"), NOON)
+    assert store.accepted(STAGING) == third
+    assert store.statuses()[STAGING].message == "changed"
+
+
 def test_no_token_is_given_twice_to_several_threads(store: Store) -> None:
     with ThreadPoolExecutor(8) as pool:
         tokens = list(pool.map(lambda n: store.acquire(f"holder {n}"), range(40)))
