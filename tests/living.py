@@ -15,88 +15,42 @@ is activated. One daemon looks after all of them; it may be killed and started a
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import shlex
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
 import pyrage  # type: ignore[import-untyped]
+import pytest
 import yaml
 
+from reconciler import wiring
 from reconciler.core.audit import line, trailer, verify
 from reconciler.errors import Reason
 from reconciler.model import Attempt, Outcome, Status
-from reconciler.ports import Store
-from tests.archives import zip_of
+from reconciler.settings import load
+from reconciler.stores.sql import SqlStore
+from tests.cliworld import cli
+from tests.httpservice import Answer, artifact, ask, end
 from tests.site import Site, environment, eventually
 from tests.supervisord import Supervisord, supervisord
 
-LIMIT = 15.0
+LIMIT = 60.0
 """Seconds that anything may take on a machine that is busy with much else."""
 VARIABLE = "SECRET_OF_THE_YARD"
 SECRETS = {
     "SECRET_A": "env canary-1 p@ss\"w'rd $HOME `id` \\n %41;&|<>",
     "SECRET_B": "file canary-2 first line ✓\n  second canary-2 line = +/?#&\n\ttail of canary-2",
-    "SECRET_C": "age canary-3 ümläut 值 {}[]!~^ \\\\ \" end",
+    "SECRET_C": 'age canary-3 ümläut 值 {}[]!~^ \\\\ " end',
 }
 """Values by name: read out of the daemon's environment, a file, and age."""
-
-_SERVICE = """
-import hashlib, json, os, socket
-mood, run = os.environ["MOOD"], int(open("version").read())
-if os.path.exists(f"{mood}/crash-{run}"):
-    raise SystemExit(3)
-told = {name: hashlib.sha256(value.encode()).hexdigest() for name, value in os.environ.items() if name[:7] == "SECRET_"}
-body = json.dumps({"run": run, "pid": os.getpid(), "greeting": os.environ.get("GREETING", ""), "secrets": told}).encode()
-with open(f"{mood}/service.pid", "w") as file:
-    file.write(str(os.getpid()))
-server = socket.create_server(("127.0.0.1", int(os.environ["PORT"])), backlog=128)
-while True:
-    connection, _ = server.accept()
-    connection.settimeout(5)
-    try:
-        connection.recv(65536)
-        status = "503 Broken" if os.path.exists(f"{mood}/break-{run}") else "200 OK"
-        connection.sendall(f"HTTP/1.1 {status}\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n".encode() + body)
-    except OSError:
-        pass
-    connection.close()
-"""
-
-_RESTART = f"""#!/bin/sh
-set -a
-. "$RECONCILER_ENVIRONMENT_FILE"
-echo "$RECONCILER_RELEASE" >>"$MOOD/starts"
-[ -f "$MOOD/activation" ] && . "$MOOD/activation"
-old=$(cat "$MOOD/service.pid" 2>/dev/null)
-if grep -qs service.py "/proc/$old/cmdline"; then
-  kill -9 "$old"
-  while grep -qs service.py "/proc/$old/cmdline"; do sleep 0.01; done
-fi
-setsid {shlex.quote(sys.executable)} -I -S service.py >>"$MOOD/service.log" 2>&1 </dev/null &
-echo started "$GREETING" "$SECRET_A"
-"""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a service said."""
-
-    good: bool
-    run: int
-    pid: int
-    greeting: str
-    secrets: Mapping[str, str]
-    """SHA-256 by name."""
 
 
 class Service:
@@ -159,14 +113,7 @@ class Service:
 
     def ask(self) -> Answer | None:
         """What it says now; None: nobody does."""
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
-                connection.sendall(b"GET / HTTP/1.1\r\nHost: yard\r\n\r\n")
-                with connection.makefile("rb") as stream:
-                    head, _, body = stream.read().partition(b"\r\n\r\n")
-                return Answer(good=b" 200 " in head.split(b"\r\n")[0], **json.loads(body))
-        except (OSError, ValueError):
-            return None
+        return ask(self.port)
 
     def answers(self, run: int, **facts: object) -> Answer:
         """Wait until this run answers well, and with these facts."""
@@ -182,8 +129,13 @@ class Service:
         return found[0]
 
     def status(self) -> Status | None:
-        """Where it stands."""
+        """Where it stands; None before its first pass."""
         return self.yard.memory.statuses().get(environment(self.name))
+
+    def drift(self) -> list[str]:
+        """The paths that are not as they were put there, as far as that was found out."""
+        status = self.status()
+        return [drift.path for drift in status.drift] if status else []
 
     def stands(self, reason: Reason | None, run: int | None = None, *, health: str = "") -> Status:
         """Wait until it stands like this: with a reason, or with none and ready."""
@@ -202,8 +154,15 @@ class Service:
 
     def until(self, condition: Callable[[], object], what: str, seen: Sequence[object] = ()) -> None:
         """Wait for something, and tell all that helps where it does not come about."""
+
+        def holds() -> bool:
+            found = bool(condition())
+            if not found:
+                time.sleep(0.03)  # most conditions cost a query
+            return found
+
         try:
-            eventually(condition, LIMIT)
+            eventually(holds, LIMIT)
         except AssertionError:
             status = self.status()
             told = [f"{one.action} {one.outcome} {one.message}" for one in self.attempts()]
@@ -275,10 +234,10 @@ class Yard(Site):
         (folder / "age.key").write_text(f"{self._identity}\n")
         self._log = log
         self._daemon: subprocess.Popen[bytes] | None = None
-        self._memory: Store | None = None
+        self._memory: SqlStore | None = None
         self.looks_at = _free_port()
         self.configure(
-            repository={"url": str(self.git.origin), "poll_seconds": 0.5},
+            repository={"url": str(self.git.origin), "poll_seconds": 0.2},
             activators={"command": {"allow": [{"argv": ["./restart"], "environments": ["*"], "process": True}]}},
             probes={"http": {"allow": [{"hosts": ["127.0.0.1:*"], "environments": ["*"]}]}},
             secrets={
@@ -298,8 +257,7 @@ class Yard(Site):
     @staticmethod
     def artifact(run: int) -> bytes:
         """The service, and what restarts it."""
-        files = {"service.py": _SERVICE.encode(), "restart": _RESTART.encode(), "version": b"%d" % run, "lib/a": b"a"}
-        return zip_of(files, {"restart": 0o755})
+        return artifact(run)
 
     def references(self, name: str) -> dict[str, object]:
         """Where the secrets are, as an environment file says."""
@@ -325,19 +283,25 @@ class Yard(Site):
         self.services.append(found)
         return found
 
+    def says(self, *arguments: str, code: int = 0) -> str:
+        """What a command says, on both of its outputs; run in this process, as each start of the program takes long."""
+        result = cli("-c", str(self.settings_file), *arguments)
+        assert result.exit_code == code, result.output
+        return result.output
+
     # --- the daemon -------------------------------------------------------------------------------
 
     @property
-    def memory(self) -> Store:
+    def memory(self) -> SqlStore:
         """The store, to be read."""
         if self._memory is None:
-            self._memory = self.store()
+            self._memory = wiring.open_store(load(self.settings_file))
         return self._memory
 
     def begin(self) -> None:
         """Start the daemon."""
         self._daemon = self.start(log=self._log)
-        eventually(lambda: (self.folder / "state" / "reconciler.db").exists(), LIMIT)
+        eventually((self.folder / "state" / "reconciler.db").exists, LIMIT)
 
     def dies(self, by: str = "") -> None:
         """Kill the daemon where it is; or wait until something else did."""
@@ -364,7 +328,7 @@ class Yard(Site):
             self._daemon.terminate()
             self._daemon.wait(40)
         for service in self.services:
-            _end(service.mood)
+            end(service.mood)
 
     def metrics(self) -> str:
         """The page."""
@@ -395,8 +359,7 @@ def yard(folder: Path, **settings: object) -> Iterator[Yard]:
     """A yard whose daemon runs until the block ends."""
     folder.mkdir(exist_ok=True)
     with ExitStack() as stack:
-        os.environ[VARIABLE] = SECRETS["SECRET_A"]
-        stack.callback(os.environ.pop, VARIABLE)
+        stack.enter_context(pytest.MonkeyPatch.context()).setenv(VARIABLE, SECRETS["SECRET_A"])
         found = Yard(folder, stack.enter_context((folder / "daemon.log").open("ab")))
         stack.callback(found.end)
         found.configure(**settings)
@@ -443,16 +406,7 @@ def one_outcome_each(yard: Yard) -> None:
     assert sorted(intents) == sorted(outcomes), "an intent without its one outcome"
 
 
-def _end(mood: Path) -> None:
-    """The service that was started last, if it is one still."""
-    with suppress(OSError, ValueError):
-        number = int((mood / "service.pid").read_text())
-        if b"service.py" in Path(f"/proc/{number}/cmdline").read_bytes():
-            os.kill(number, signal.SIGKILL)
-
-
 def _free_port() -> int:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         return int(server.getsockname()[1])
-

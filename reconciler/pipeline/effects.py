@@ -15,7 +15,7 @@ from reconciler.core.approve import Approval, standing
 from reconciler.core.declare import Declaration, Reading
 from reconciler.core.plan import INSTALLS
 from reconciler.core.verify import VerifiedArtifact
-from reconciler.errors import DID_NOT_RUN, ReconcilerError
+from reconciler.errors import DID_NOT_RUN, Reason, ReconcilerError
 from reconciler.model import (
     Accepted,
     Action,
@@ -28,11 +28,22 @@ from reconciler.model import (
     Outcome,
     Service,
     Status,
+    Verdict,
 )
 from reconciler.pipeline import record
 from reconciler.pipeline.gates import Gates
 from reconciler.pipeline.home import Home, accepted_reading
-from reconciler.pipeline.living import Needs, due, keep_good, needs, new_salt, on_probation, start
+from reconciler.pipeline.living import (
+    Needs,
+    due,
+    fell_back,
+    has_failed,
+    keep_good,
+    needs,
+    new_salt,
+    on_probation,
+    start,
+)
 from reconciler.pipeline.origin import Origin, obtained
 from reconciler.pipeline.scene import Scene
 from reconciler.pipeline.world import Held, gate
@@ -48,6 +59,8 @@ class Effects:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self._world = scene.world
+        self._went_back = False
+        """Whether this pass tried to go back from what failed."""
 
     @contextmanager
     def artifact(self, gates: Gates, declaration: Declaration, origin: Origin | None) -> Iterator[VerifiedArtifact]:
@@ -133,6 +146,7 @@ class Effects:
             scene.close(intent, Outcome.INTERRUPTED, f"replaced by run {approval.run_id} before it had proven itself")
         attempt = record.attempt_at(action, approval, home, gates, token, scene.now)
         intent = self._world.store.begin(replace(attempt, message=why or attempt.message))
+        scene.open_intents = (intent,)  # until it is finished, whatever stops this pass
         unit = any(drift.kind is DriftKind.UNIT for drift in home.observed.drift)
         try:
             with gate(Gate.TARGET):
@@ -149,12 +163,12 @@ class Effects:
             if given and self._starts(action, observed, given, unit=unit):
                 home, intent = self._start(intent, home, given, token)
             elif observed.drift:
-                home = self._clear(home, token)
+                home = self._clear(home, given, token)
         except Held as held:
-            return self.did_not_run(intent, home, gates, held)
+            return self.did_not_run(intent, home, gates, held, back=self._is_back(intent, home))
         return self._done(intent, home, gates, approval)
 
-    def did_not_run(self, intent: Attempt | None, home: Home, gates: Gates, held: Held) -> Status:
+    def did_not_run(self, intent: Attempt | None, home: Home, gates: Gates, held: Held, *, back: bool) -> Status:
         """The release does not come to life: say so where it is remembered, and go back if that is wanted.
 
         Args:
@@ -162,38 +176,51 @@ class Effects:
             home: Where it is live.
             gates: With their words so far.
             held: Which word stopped it.
+            back: Whether it is what was gone back to: what failed before that stays remembered, and it stays.
         """
         scene = self._scene
         gates.keep(held.result)
         scene.gates = gates
-        is_back = intent is not None and intent.action is Action.ROLLBACK
-        if not is_back and held.result.reason in DID_NOT_RUN:
-            home = self._remember_failed(home, held.result, new=intent is not None)
+        if not back and held.result.reason in DID_NOT_RUN:
+            home = self._remember_failed(home, held.result)
         scene.arrive(home)
         status = scene.status(scene.holding or held)
         if intent:
             scene.told_of = held.result.reason
             failed = replace(record.ended(intent, Outcome.FAILED, scene.now, held.result), gates=gates.results())
-            self._world.store.finish(failed, status, home.observed.accepted)
-            scene.open_intents = tuple(one for one in scene.open_intents if one.id != failed.id)
-        if is_back or held.result.reason not in DID_NOT_RUN:
+            self._finish(failed, status, home.observed.accepted)
+        if back or held.result.reason not in DID_NOT_RUN:
             return status
         return self._roll_back(home, held.result) or status
+
+    def go_back(self, home: Home) -> Status | None:
+        """Go back from what did not come to life here, where that could not be done when it failed."""
+        service, accepted = home.observed.service, home.observed.accepted
+        failed = service.failed if service else None
+        if self._went_back or failed is None or accepted is None or not has_failed(service, accepted):
+            return None
+        name = Gate.ACTIVATION if failed.reason is Reason.ACTIVATION_FAILED else Gate.HEALTH
+        return self._roll_back(home, GateResult(name, Verdict.HELD, failed.reason, failed.message))
 
     def _starts(self, action: Action, observed: Observation, given: Needs, *, unit: bool) -> bool:
         """Whether what is live is to be activated; `unit`: what was activated does not run any more."""
         if observed.live is None or not given.declaration.is_run:
             return False
+        upkeep = action is Action.REPAIR or self._scene.holding is not None
+        if upkeep and observed.accepted and has_failed(observed.service, observed.accepted):
+            return False  # its files are mended; what did not run is not tried again for that
         return unit or action in _STARTS or bool(observed.drift) or bool(due(given.declaration, observed, given))
 
-    def _clear(self, home: Home, token: int) -> Home:
+    def _clear(self, home: Home, given: Needs | None, token: int) -> Home:
         """Take away what an earlier declaration delivered, and mend a record that nobody asks for any more.
+
+        `given`: what is delivered in place of it, to what is run and is not started now.
 
         Raises:
             Held: The target or the fence says no.
         """
         with gate(Gate.TARGET):
-            home.target.deliver(None, token)
+            home.target.deliver(given.file if given and given.declaration.is_run else None, token)
             home.target.remember(home.observed.service or Service(new_salt()), token)
             return replace(home, observed=home.target.observe())
 
@@ -203,15 +230,30 @@ class Effects:
         Raises:
             Held: `ActivationFailed`, or the target or the fence says no.
         """
-        back = intent.action is Action.ROLLBACK
+        back, anew = self._is_back(intent, home), self._is_new(intent)
         environment = self._scene.file.environment
         with gate(Gate.ACTIVATION):
-            service, output = start(self._world, environment, home.target, home.observed, given, back, token)
+            service, output = start(
+                self._world, environment, home.target, home.observed, given, token, back=back, anew=anew
+            )
         observed = replace(home.observed, service=service)
         if observed.drift:
             with gate(Gate.TARGET):
                 observed = home.target.observe()
         return replace(home, observed=observed), replace(intent, output=output)
+
+    def _is_back(self, intent: Attempt, home: Home) -> bool:
+        """Whether what is started is what was gone back to, now or earlier."""
+        if intent.action is Action.ROLLBACK:
+            return True
+        service = home.observed.service
+        if fell_back(service, home.observed.accepted):
+            return True
+        return service is not None and service.back and not self._is_new(intent)
+
+    def _is_new(self, intent: Attempt) -> bool:
+        """Whether it is a try of what is declared, and not the upkeep of what ran here before."""
+        return self._scene.holding is None and intent.action not in (Action.REPAIR, Action.ROLLBACK)
 
     def _done(self, intent: Attempt, home: Home, gates: Gates, approval: Approval) -> Status:
         """The effect came about; its outcome waits for the first checks, where there are any."""
@@ -223,8 +265,12 @@ class Effects:
             self._world.store.save(status, scene.now, home.observed.accepted)
         else:
             done = replace(record.ended(intent, Outcome.SUCCEEDED, scene.now), gates=gates.results())
-            self._world.store.finish(done, status, home.observed.accepted)
+            self._finish(done, status, home.observed.accepted)
         return status
+
+    def _finish(self, ended: Attempt, status: Status, accepted: Accepted | None) -> None:
+        self._world.store.finish(ended, status, accepted)
+        self._scene.open_intents = tuple(one for one in self._scene.open_intents if one.id != ended.id)
 
     def _failed(self, intent: Attempt, home: Home, gates: Gates, held: Held) -> Status:
         """The effect did not come about: say so, with what is there now."""
@@ -238,14 +284,11 @@ class Effects:
             scene.home = replace(home, observed=observed)  # else it still lives where it lived
         status = scene.status(scene.holding or held)
         failed = replace(record.ended(intent, Outcome.FAILED, scene.now, held.result), gates=gates.results())
-        self._world.store.finish(failed, status, observed.accepted)
+        self._finish(failed, status, observed.accepted)
         return status
 
-    def _remember_failed(self, home: Home, word: GateResult, *, new: bool) -> Home:
-        """On the target: nobody who comes later, with another memory or none, tries this again by themselves.
-
-        `new`: it was brought just now, and not by a rollback, whatever was remembered of what was live before.
-        """
+    def _remember_failed(self, home: Home, word: GateResult) -> Home:
+        """On the target: nobody who comes later, with another memory or none, tries this again by themselves."""
         accepted, service = home.observed.accepted, home.observed.service
         assert accepted and word.reason  # noqa: PT018 - for the type checker
         failed = Failed(
@@ -253,7 +296,7 @@ class Effects:
             *(word.reason, word.message, self._scene.now),
         )
         service = service or Service(new_salt())
-        service = replace(service, failed=failed, proven=False, back=service.back and not new)
+        service = replace(service, failed=failed, proven=False, back=False)
         with gate(Gate.TARGET):
             home.target.remember(service, self._scene.token(home))
         return replace(home, observed=replace(home.observed, service=service))
@@ -261,10 +304,15 @@ class Effects:
     def _roll_back(self, home: Home, word: GateResult) -> Status | None:
         """Back to what worked here last; None: there is no way back, or it is not wanted."""
         scene = self._scene
+        self._went_back = True
         good = _way_back(home)
         if good is None:
             return None
-        reading, _ = accepted_reading(self._world, scene.file, good)
+        try:
+            with gate(Gate.HISTORY):
+                reading, _ = accepted_reading(self._world, scene.file, good)
+        except Held:
+            return None  # nobody can tell what worked: the next pass asks again
         declaration = reading.declaration if reading else None
         if reading is None or declaration is None or declaration.target.path != home.path:
             return None

@@ -20,6 +20,7 @@ from reconciler.model import (
     Drift,
     DriftKind,
     EnvironmentName,
+    HealthState,
     Observation,
     Service,
 )
@@ -100,21 +101,30 @@ def due(declaration: Declaration, observed: Observation, given: Needs | None) ->
         given: What it would be given now; None: that can't be told from here, and counts as unchanged.
     """
     live, service = observed.live, observed.service
-    if declaration.activate is None or live is None:
+    if not declaration.is_run or live is None:
         return ""
     activation = service.activation if service else None
+    if declaration.activate is None and activation is None:
+        return ""  # it was live before anybody asked for its health
     if activation is None or activation.release != live.id:
         return f"{live.id} was not activated yet"
+    if declaration.activate is None:
+        return ""
     if activation.declared != declaration.activation:
         return "its settings changed"
     return "a secret changed" if given and activation.secrets != given.secrets else ""
 
 
 def with_unit(world: World, environment: EnvironmentName, home: Home) -> Home:
-    """What was observed, with what the activated unit itself says of how it runs."""
-    declaration = home.reading.declaration if home.reading else None
+    """What was observed, with what the activated unit itself says of how it runs.
+
+    Not of one that was never healthy: there the checks decide, and starting it again and again would only put that off.
+    """
+    declaration, service = home.reading.declaration if home.reading else None, home.observed.service
     activate = declaration.activate if declaration else None
     if activate is None or declaration is None or due(declaration, home.observed, None) or activate.command:
+        return home
+    if service is None or not service.proven:
         return home
     activator = world.activators.get(activate.kind)
     found = activator.trouble(environment, activate) if activator else ""
@@ -131,10 +141,22 @@ def start(
     target: Target,
     observed: Observation,
     given: Needs,
-    back: bool,
     token: int,
+    *,
+    back: bool,
+    anew: bool,
 ) -> tuple[Service, str]:
     """Deliver, activate and remember; returns what is remembered, and what the activation printed.
+
+    Args:
+        world: The parts.
+        environment: Whose it is.
+        target: Where it is live.
+        observed: What is there.
+        given: What it needs.
+        token: Ours.
+        back: Whether it is what was gone back to.
+        anew: Whether it is a new try of what is declared: what failed before is of no more interest then.
 
     A crash anywhere in here leaves a release that counts as not activated: the next pass does all of it again.
 
@@ -157,7 +179,7 @@ def start(
         proven=proven,
         back=back,
         good=observed.accepted if proven else before.good if before else None,
-        failed=before.failed if before and back else None,
+        failed=before.failed if before and not anew else None,
     )
     target.remember(service, token)
     return service, output
@@ -177,7 +199,8 @@ def last_good(home: Home) -> Accepted | None:
     accepted, live = observed.accepted, observed.live
     declaration = home.reading.declaration if home.reading else None
     well = accepted and live and declaration and (accepted.run_id, accepted.sha256) == (live.run_id, live.sha256)
-    if well and declaration and (not declaration.is_run or (service and service.proven)):
+    started = declaration is not None and not due(declaration, observed, None)  # else it is another one that is proven
+    if well and declaration and (not declaration.is_run or (started and service and service.proven)):
         return accepted
     return service.good if service else None
 
@@ -186,6 +209,7 @@ def checked(checks: Checks, target: Target, environment: EnvironmentName, home: 
     """What the checks of what is live came to; None where none are asked for, or it was not activated yet."""
     observed, declaration = home.observed, home.reading.declaration if home.reading else None
     asked = declaration is not None and declaration.health is not None and not due(declaration, observed, None)
+    asked = asked and _is_live(observed)
     if not asked or declaration is None or declaration.health is None or observed.live is None:
         checks.forget(environment)
         return None
@@ -204,13 +228,60 @@ def on_probation(home: Home) -> bool:
     declaration = home.reading.declaration if home.reading else None
     if service is None or service.proven or accepted is None or declaration is None or declaration.health is None:
         return False
-    return not due(declaration, home.observed, None) and not has_failed(service, accepted)
+    if not _is_live(home.observed) or due(declaration, home.observed, None):
+        return False
+    return not has_failed(service, accepted)
+
+
+def unwell(home: Home, word: Checked | None) -> str:
+    """Why what is live is not known to run well; empty when it is, or nothing is asked of it."""
+    declaration, accepted = home.reading.declaration if home.reading else None, home.observed.accepted
+    if accepted and has_failed(home.observed.service, accepted):
+        return "it did not come to life"
+    if word is None:
+        return due(declaration, home.observed, None) if declaration else ""
+    if word.state is HealthState.WAITING:
+        return "its first checks have not passed yet"
+    return "" if word.state is HealthState.HEALTHY else f"it is not healthy: {word.message}"
+
+
+def unseen(home: Home, word: Checked | None) -> bool:
+    """Whether what was healthy before is not asked anew yet, as after a restart: that is no word against it."""
+    service = home.observed.service
+    proven = service is None or service.activation is None or service.proven
+    return word is not None and word.state is HealthState.WAITING and proven
 
 
 def has_failed(service: Service | None, accepted: Accepted) -> bool:
     """Whether this very declaration is the one that did not work here."""
     failed = service.failed if service else None
     return failed is not None and (failed.commit, failed.declaration) == (accepted.commit, accepted.declaration)
+
+
+def fell_back(service: Service | None, accepted: Accepted | None) -> bool:
+    """Whether what was let in is what was gone back to, also where the process ended in the middle of that."""
+    if service is None or accepted is None or service.failed is None or service.good is None:
+        return False
+    good = service.good
+    return not has_failed(service, accepted) and (good.commit, good.declaration) == (
+        accepted.commit,
+        accepted.declaration,
+    )
+
+
+def was_started(observed: Observation) -> bool:
+    """Whether what was let in was live once: it was what an activation started last."""
+    accepted, activation = observed.accepted, observed.service.activation if observed.service else None
+    if accepted is None or activation is None:
+        return False
+    started = next((one for one in observed.retained if one.id == activation.release), None)
+    return started is not None and (started.run_id, started.sha256) == (accepted.run_id, accepted.sha256)
+
+
+def _is_live(observed: Observation) -> bool:
+    """Whether what is live is what was let in; not so where a switch did not come about."""
+    live, accepted = observed.live, observed.accepted
+    return accepted is None or (live is not None and (live.run_id, live.sha256) == (accepted.run_id, accepted.sha256))
 
 
 def _job(target: Target, environment: EnvironmentName, release: str, given: Needs | None) -> Job:

@@ -18,11 +18,13 @@ from reconciler.core.plan import INSTALLS, Plan, Proposed, Wanted, decide
 from reconciler.core.schedule import repair_from
 from reconciler.errors import BAD_BYTES, DID_NOT_RUN, Reason
 from reconciler.model import (
+    Accepted,
     Action,
     Attempt,
     CommitId,
     Declared,
     Digest,
+    Failed,
     Gate,
     GateResult,
     OperatorHand,
@@ -128,6 +130,7 @@ class Planner:
         if waits and self.action not in INSTALLS:
             self._ask(lambda: _raise(waits))
         if self.action is Action.NONE:
+            self._ask(lambda: self._came_to_life(wanted, place))
             return
         self._ask(lambda: self._not_failed_before(gates, wanted))
         if self.action not in INSTALLS:
@@ -176,6 +179,14 @@ class Planner:
         retained = self.place.observed.retained if self.place else ()
         return any((release.run_id, release.sha256) == (run_id, sha256) for release in retained)
 
+    def did_not_start(self, accepted: Accepted) -> bool:
+        """Whether what was let in did not run when it was started last, and nobody said `retry` since."""
+        declared = Declared(accepted.commit, accepted.run_id, accepted.sha256)
+        for attempt in self._world.store.attempts(self._file.environment, limit=_REMEMBERED):
+            if attempt.declared == declared and attempt.outcome in (Outcome.SUCCEEDED, Outcome.FAILED):
+                return attempt.reason in DID_NOT_RUN and (attempt.id or 0) > self._hand.retry_after
+        return False
+
     def _prepare(self, gates: Gates, place: Home, declaration: Declaration) -> Held | None:
         """Find out what the activation needs; gives back what is in its way, for when it is asked for."""
         try:
@@ -186,7 +197,7 @@ class Planner:
                     may_run(self._world, self._file.environment, declaration)
         except Held as held:
             return held
-        gates.passed(Gate.ACTIVATION, *_given(declaration, self.needs))
+        gates.passed(Gate.ACTIVATION, *_given(declaration, self.needs if place.observed.service else None))
         return None
 
     def _decide(self, wanted: Wanted, place: Home, declaration: Declaration) -> Action:
@@ -274,6 +285,8 @@ class Planner:
             if attempt.outcome is Outcome.SUCCEEDED:
                 return
             word = next((result for result in attempt.gates if result.verdict is Verdict.HELD), None)
+            if attempt.reason in DID_NOT_RUN and self._runs_there(wanted):
+                continue  # it recovered since
             if word and attempt.reason in _NOT_AGAIN:
                 gates.recall(attempt)
                 evidence = (f"attempt {attempt.id} failed; not tried again",)
@@ -289,8 +302,28 @@ class Planner:
         failed = service.failed if service else None
         if failed is None or (failed.commit, failed.declaration) != (self._declared_at(), wanted.declaration):
             return
-        if self._retried(wanted):
-            return
+        if not self._retried(wanted):
+            self._tell(failed)
+
+    def _came_to_life(self, wanted: Wanted, place: Home) -> None:
+        """What is declared and live may be so and never have run.
+
+        Raises:
+            Held: `ActivationFailed`, `HealthCheckFailed`.
+        """
+        service, accepted = place.observed.service, place.observed.accepted
+        same = accepted is not None and accepted.declaration == wanted.declaration
+        if same and accepted and service and service.failed and has_failed(service, accepted):
+            self._tell(service.failed)
+
+    def _runs_there(self, wanted: Wanted) -> bool:
+        """Whether just what is wanted is let in, and was healthy since it was started last."""
+        service = self.place.observed.service if self.place else None
+        accepted = self.place.observed.accepted if self.place else None
+        same = accepted is not None and accepted.declaration == wanted.declaration
+        return same and service is not None and service.proven
+
+    def _tell(self, failed: Failed) -> NoReturn:
         name = Gate.ACTIVATION if failed.reason is Reason.ACTIVATION_FAILED else Gate.HEALTH
         evidence = (f"it failed at {failed.at:%Y-%m-%d %H:%M:%S}Z; not tried again",)
         hint = f"fix it and promote another run, or try this one again: reconciler retry {self._file.environment}"
@@ -316,7 +349,10 @@ def _raise(held: Held) -> NoReturn:
 
 
 def _given(declaration: Declaration, given: Needs | None) -> tuple[str, ...]:
-    """What an activation gets, by its names: values are nobody's to read."""
+    """What an activation gets, by its names: values are nobody's to read.
+
+    Without a salt of the target's own a fingerprint is another one each time, and tells nobody anything.
+    """
     if declaration.activate is None:
         return ("nothing is activated",)
     told = [declaration.activate.words]

@@ -52,6 +52,7 @@ def conclude(scene: Scene, effects: Effects) -> bool:
         home,
         gates,
         Held(GateResult(Gate.HEALTH, Verdict.HELD, Reason.HEALTH_CHECK_FAILED, message, (), _HINT)),
+        back=service.back,
     )
     return True
 

@@ -25,6 +25,7 @@ from reconciler.model import (
 )
 from reconciler.pipeline.gates import Gates
 from reconciler.pipeline.home import Home
+from reconciler.pipeline.living import has_failed
 
 _TOLD = 10
 """Drifted paths that the record of a repair names."""
@@ -80,7 +81,7 @@ def attempt_at(action: Action, approval: Approval, home: Home, gates: Gates, tok
         gates=gates.results(),
         token=token,
         plan=plan_digest(approval.environment, action, approval, home.observed.live, home.path),
-        message=_drifted(home.observed) if action is Action.REPAIR else "",
+        message=_drifted(home.observed) if action is Action.REPAIR else _led_elsewhere(approval, home.observed),
     )
 
 
@@ -210,10 +211,22 @@ def _drifted(observed: Observation) -> str:
     return f"drift: {told}" + (f" and {more} more" if more > 0 else "")
 
 
+def _led_elsewhere(approval: Approval, observed: Observation) -> str:
+    """Where the link led, in place of what was let in already; empty where something new is let in."""
+    accepted, live = observed.accepted, observed.live
+    wanted = approval.run_id, approval.sha256
+    if accepted is None or (accepted.run_id, accepted.sha256) != wanted:
+        return ""
+    if live is None:
+        return _drifted(observed) if observed.drift else ""
+    return f"current led to {live.id}" if (live.run_id, live.sha256) != wanted else ""
+
+
 def _health(observed: Observation | None, checked: Checked | None) -> Health:
     if observed is None or (observed.live is None and not observed.drift):
         return Health.UNKNOWN
-    if observed.drift:
+    failed = observed.accepted is not None and has_failed(observed.service, observed.accepted)
+    if observed.drift or failed:
         return Health.DEGRADED
     return _BY_CHECKS[checked.state] if checked else Health.HEALTHY
 

@@ -86,7 +86,6 @@ class Pass:
             self._look(thorough=self._thorough)
             self._close_unfinished()
             if not self._is_suspended() and conclude(self._scene, self._effects):
-                self._scene.holding = None
                 self._planner = Planner(self._world, self._fleet, self._file, self._hand)
                 self._scene.holding = None  # what failed held nothing but its own way back
                 self._look()

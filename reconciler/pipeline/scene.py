@@ -15,7 +15,6 @@ from reconciler.model import (
     Digest,
     Gate,
     GateResult,
-    HealthState,
     OperatorHand,
     Outcome,
     Readiness,
@@ -28,7 +27,7 @@ from reconciler.pipeline import record
 from reconciler.pipeline.fleet import Fleet
 from reconciler.pipeline.gates import Gates
 from reconciler.pipeline.home import Home, trouble
-from reconciler.pipeline.living import checked
+from reconciler.pipeline.living import checked, unseen, unwell
 from reconciler.pipeline.world import Fence, Held, World
 
 
@@ -81,8 +80,11 @@ class Scene:
         if self.file.environment in self.fleet.catalog.soaks:
             live = home.observed.live
             well = not trouble(home) and not (live and self.revoked(live.run_id, live.sha256))
-            well = well and (self.checked is None or self.checked.state is HealthState.HEALTHY)
-            self.fleet.soaks.see(self.file.environment, home, healthy=well)
+            if well and unseen(home, self.checked):
+                self.fleet.soaks.lost_sight(self.file.environment)
+            else:
+                well = well and not unwell(home, self.checked)
+                self.fleet.soaks.see(self.file.environment, home, healthy=well)
 
     def token(self, home: Home) -> int:
         """A token that the target takes.

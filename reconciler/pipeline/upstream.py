@@ -5,10 +5,10 @@ from __future__ import annotations
 from reconciler.core.declare import Declaration
 from reconciler.core.promotion import Upstream
 from reconciler.errors import ReconcilerError
-from reconciler.model import EnvironmentName, HealthState
+from reconciler.model import EnvironmentName
 from reconciler.pipeline.fleet import Fleet
 from reconciler.pipeline.home import Home, find_home, trouble
-from reconciler.pipeline.living import checked
+from reconciler.pipeline.living import checked, unseen, unwell, with_unit
 from reconciler.pipeline.world import World
 
 
@@ -33,19 +33,15 @@ def look(world: World, fleet: Fleet, name: EnvironmentName, declaration: Declara
         return Upstream(name, status.live if status else None, f"it can't be looked at: {error.message}")
     if home is None:
         return Upstream(name, None)
-    wrong = trouble(home) or _revoked(fleet, home) or _unhealthy(fleet, name, home)
+    home = with_unit(world, name, home)
+    word = checked(fleet.checks, home.target, name, home)
+    wrong = trouble(home) or _revoked(fleet, home)
+    if not wrong and unseen(home, word):
+        fleet.soaks.lost_sight(name)
+        return Upstream(name, home.observed.live, unwell(home, word))
+    wrong = wrong or unwell(home, word)
     soak = fleet.soaks.see(name, home, healthy=not wrong)
     return Upstream(name, home.observed.live, wrong or _unlike(home, declaration), soak)
-
-
-def _unhealthy(fleet: Fleet, name: EnvironmentName, home: Home) -> str:
-    """What its checks say, where it is asked for its health."""
-    word = checked(fleet.checks, home.target, name, home)
-    if word is None or word.state is HealthState.HEALTHY:
-        return ""
-    if word.state is HealthState.WAITING:
-        return "its first checks have not passed yet"
-    return f"it is not healthy: {word.message}"
 
 
 def _revoked(fleet: Fleet, home: Home) -> str:
