@@ -22,7 +22,12 @@ _REASONS = {
     "custody": Reason.STORE_UNAVAILABLE,
     "target": Reason.TARGET_UNAVAILABLE,
     "store": Reason.STORE_UNAVAILABLE,
+    "activator": Reason.ACTIVATION_FAILED,
 }
+
+
+WRITES = ("fence", "unpack", "place", "accept", "switch", "deliver", "remember")
+"""Steps of a target that need room."""
 
 
 class PowerCut(BaseException):
@@ -41,6 +46,8 @@ class Faults:
     """The next step of this name fails, once."""
     nth: int = 0
     """The power goes at this step from now, counted from 1, once; a negative number: that step fails."""
+    full: bool = False
+    """From where a counted step fails, nothing is written to a target any more: its disk is full."""
     meanwhile: dict[str, Callable[[], object]] = field(default_factory=dict)
     """What somebody else does while this process sleeps right before a step, once."""
     transient: float = 0.0
@@ -72,6 +79,8 @@ class Faults:
         port = step.partition(":")[0]
         if step == self.fail_at:
             self.fail_at = ""
+        elif counted and self.full:
+            self.down |= {f"target:{write}" for write in WRITES}
         elif not (counted or port in self.down or step in self.down or self._chance()):
             return
         self.struck.append(step)
@@ -80,6 +89,7 @@ class Faults:
     def stop(self) -> None:
         """No more faults."""
         self.down, self.cut_at, self.fail_at, self.nth, self.transient = set(), "", "", 0, 0.0
+        self.full = False
 
     def _counted(self) -> int:
         """1 or -1 when the counted step is reached, 0 otherwise."""

@@ -98,7 +98,7 @@ def compare(planned: Planned, done: Act, accepted: set[Accepted], *, merged: boo
 
 def _verdicts(words: tuple[GateResult, ...]) -> dict[Gate, Verdict]:
     """What was judged before the first effect; but for the approval, which a plan of a merge leaves to the merge."""
-    later = (Gate.APPROVAL, Gate.CUSTODY, Gate.TARGET)
+    later = (Gate.APPROVAL, Gate.CUSTODY, Gate.TARGET, Gate.HEALTH)
     return {word.gate: word.verdict for word in words if word.gate not in later}
 
 

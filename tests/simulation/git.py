@@ -52,6 +52,16 @@ class File:
     """What it promotes from."""
     soak: int = 0
     """Seconds; only where it promotes from somewhere."""
+    activate: str = ""
+    """`command` or `systemd`; empty: nothing is started."""
+    config: str = ""
+    """The value of CONFIG; only where something is started."""
+    secret: str = ""
+    """Where the value of SECRET is kept; only where something is started."""
+    within: int = 0
+    """Seconds in which it must become healthy; 0: nobody asks."""
+    rollback: str = "auto"
+    drift: str = "repair"
 
     @property
     def data(self) -> bytes:
@@ -62,12 +72,27 @@ class File:
             f"approval: {self.bar.text() if self.bar else 'none'}",
             f"target: {{type: directory, path: {self.path}, keep: {self.keep}}}",
             f"suspend: {str(self.suspend).lower()}",
+            *self._running(),
         ]
         return "\n".join([*lines, f"# {self.comment}", ""] if self.comment else [*lines, ""]).encode()
+
+    def _running(self) -> list[str]:
+        started = {"command": "command: [./start], deliver: both", "systemd": "systemd: shop.service"}.get(
+            self.activate
+        )
+        return [
+            *([f"activate: {{{started}, within: 30s}}"] if started else []),
+            *([f"config: {{CONFIG: {self.config!r}}}"] if started and self.config else []),
+            *([f"secrets: {{SECRET: {{env: {self.secret}}}}}"] if started and self.secret else []),
+            *([f"health: {{tcp: 'localhost:80', within: {self.within}s, every: 5s}}"] if self.within else []),
+            *([f"rollback: {self.rollback}"] if self.rollback != "auto" else []),
+            *([f"drift: {self.drift}"] if self.drift != "repair" else []),
+        ]
 
     def meaning(self) -> dict[str, object]:
         """The fields that say something."""
         found = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "comment"}
+        found = found if self.activate else {**found, "config": None, "secret": None}
         return found if self.after else {**found, "soak": None}
 
 

@@ -17,10 +17,21 @@ from tests.simulation.faults import PowerCut
 from tests.simulation.foresight import foreseen
 from tests.simulation.git import Bar, File
 from tests.simulation.oracle import Oracle
+from tests.simulation.running import BAD_CONFIG, WITHIN, Character
 from tests.simulation.world import FakeWorld, Process
 
 NAMES = ("dev", "prod", "shop/eu")
 BARS = (Bar(), Bar(2), Bar(only=("ann", "cid")), Bar(only=("fay", "bob")), Bar(allow_self=True), None)
+SECRETS = ("TOKEN", "KEY")
+RUNNING: tuple[tuple[str, tuple[object, ...]], ...] = (
+    ("activate", ("command", "systemd", "")),
+    *(("config", ("one", "two", "three", BAD_CONFIG)),) * 3,
+    ("secret", ("", *SECRETS)),
+    ("within", (0, WITHIN)),
+    ("rollback", ("auto", "hold")),
+    ("drift", ("repair", "report")),
+)
+CHARACTERS = (*(Character.GOOD,) * 8, *Character)
 TIMED = frozenset({Reason.SOAKING, Reason.FROZEN, Reason.NOT_IN_UPSTREAM, Reason.UPSTREAM_UNHEALTHY})
 _TOLD = TIMED | {Reason.ARTIFACT_EXPIRED}
 """Behind a soak that is over, what stands in the way is told with how long that lasted."""
@@ -29,7 +40,9 @@ _TOLD = TIMED | {Reason.ARTIFACT_EXPIRED}
 class History:
     """One story. `steps` moves long, then faults end and the promises of liveness are checked."""
 
-    def __init__(self, seed: int, *, governed: bool = False) -> None:
+    def __init__(self, seed: int, *, governed: bool = False, living: bool = False) -> None:
+        self.living = living
+        """Whether what is deployed is started, too, and asked for its health."""
         self.governed = governed
         """Whether each pass is planned before, and each plan compared with it."""
         self.random = Random(seed)
@@ -43,6 +56,8 @@ class History:
         """A pull request that came to the branch in part: all of its commits, oldest first."""
         self.backup = self.world.store.memory
         self.process: Process | None = None
+        for name in SECRETS:
+            self.world.units.keep(name, "first")
         self.world.push({"README": b"shop"})
         self.world.merge({f"{name}.yaml": self.bump(File(0, "", f"/srv/{name}")) for name in NAMES})
 
@@ -66,11 +81,19 @@ class History:
     def end(self) -> None:
         """Faults are over: two looks, each with its passes, then the timers' pass, then nothing may write any more."""
         self.world.faults.stop()
+        for unit in self.world.units.units.values():
+            unit.sick = False
+            crashes = unit.started and self.world.units.character(unit.started.run) is Character.CRASHES
+            unit.dead = bool(crashes)
+        characters = self.world.units.characters
+        characters |= {run: Character.GOOD for run, known in characters.items() if known is Character.FLAPS}
         if self.random.random() < 0.8:
             self.tell(History.push_forward_again)
         process = self.alive()
         for _ in range(2):
             self.tell(History.round)
+        if self.living:
+            self._live_on(process)
         self.oracle.check_converged(process, timers=False)
         for _ in range(2):
             for name in process.everything():
@@ -78,6 +101,18 @@ class History:
         self.oracle.check_converged(process, timers=True)
         self.oracle.check_record()
         self._check_idle(process)
+
+    def _live_on(self, process: Process) -> None:
+        """Whatever is on probation gets its word; and an hour goes by, in which drift may be mended again."""
+        for pause in (WITHIN, WITHIN, 3_700):
+            self.world.clock.seconds += pause
+            self.tell(History.round)
+            for name in process.everything():
+                self.run(name)
+            process.wait(WITHIN)
+            self.oracle.check()
+        for name in process.everything():
+            self.oracle.lives.check_status(self.run(name))
 
     def _check_idle(self, process: Process) -> None:
         self.governed = False  # a plan has the soaks told before
@@ -119,6 +154,14 @@ class History:
         statuses = [self.run(name) for name in sorted(self.process.due)]
         return f"{told}; " + ", ".join(f"{one.environment} {one.sync} {one.reason or ''}" for one in statuses)
 
+    def wait(self) -> str:
+        """Time goes by, and the checks go on."""
+        if self.process is None or self.process.catalog.tip is None:
+            return "nothing is known yet"
+        seconds = self.random.randint(1, 2 * WITHIN)
+        self.process.wait(seconds)
+        return f"{seconds} s"
+
     # --- what the moves share -------------------------------------------------------------------
 
     def alive(self) -> Process:
@@ -142,6 +185,7 @@ class History:
             self._check_flag(status, process)
         self.oracle.check()
         self.oracle.vouching.passed(status)
+        self.oracle.lives.passed(status)
         return status
 
     def _check_flag(self, status: Status, process: Process) -> None:
@@ -166,6 +210,8 @@ class History:
 
     def altered(self, name: str, file: File) -> File:
         """The same of a declaration that is not at the tip."""
+        if self.living and self.random.random() < 0.4:
+            return self._otherwise(file)
         kind = self.random.randrange(10)
         if kind == 0:
             return replace(file, keep=self.random.choice((3, 4, 5)))
@@ -177,8 +223,17 @@ class History:
             return replace(file, path=self.random.choice((f"/srv/{name}", f"/srv/{name}-2")))
         return self.bump(file)
 
+    def _otherwise(self, file: File) -> File:
+        """The same run, and other words on how it is started."""
+        field, values = self.random.choice(RUNNING)
+        return replace(file, **{field: self.random.choice(values)})  # type: ignore[arg-type]
+
     def bump(self, file: File) -> File:
         self.runs += 1
+        if self.living:
+            self.world.units.characters[self.runs] = self.random.choice(CHARACTERS)
+            if not file.activate:
+                file = replace(file, activate="command", config="one", secret=SECRETS[0], within=WITHIN)
         new = self.world.file("any", self.runs)
         kind = self.random.randrange(20)
         if kind == 0:

@@ -18,6 +18,7 @@ from reconciler.errors import Reason
 from reconciler.model import Accepted, CommitId, EnvironmentName, Outcome, Sync
 from tests.simulation.git import Bar, File
 from tests.simulation.letting import Letting, LettingIn, Meaning
+from tests.simulation.lives import Lives
 from tests.simulation.oversight import Oversight
 from tests.simulation.target import Place
 from tests.simulation.vouching import Vouching
@@ -63,6 +64,7 @@ class Oracle:
         self._people = LettingIn(self.world)
         self.oversight = Oversight(self.world, self._people, self.base, unsure=self.unsure)
         self.vouching = Vouching(self.world)
+        self.lives = Lives(self.world)
         self.world.timeline.judge = self._switching
 
     def _switching(self, path: str, approval: Approval) -> None:
@@ -97,13 +99,17 @@ class Oracle:
     def check(self) -> None:
         """Raise Broken unless every place may be as it is."""
         _ensure(not self.world.unannounced, f"S6: {self.world.unannounced}")
+        self.lives.check()
         for path, place in self.world.targets.places.items():
             self._check_place(path, place, self._seen.setdefault(path, _Seen()))
 
     def _check_place(self, path: str, place: Place, seen: _Seen) -> None:
         accepted = place.accepted
         if accepted is not None and accepted != seen.accepted:
-            self._check_accepted(accepted, seen.accepted)
+            if self.lives.is_back(path):
+                self.base[accepted.environment] = accepted
+            else:
+                self._check_accepted(accepted, seen.accepted)
             seen.accepted = accepted
             seen.pairs.add((accepted.run_id, accepted.sha256))
         _ensure(place.current in (None, *place.releases), f"S2: {place.current} is current at {path}, and not there")
@@ -122,7 +128,10 @@ class Oracle:
     def _check_accepted(self, new: Accepted, old: Accepted | None) -> None:
         """A target was driven towards a declaration: was that so declared, later than the last one, and let in?"""
         git, environment = self.world.git, new.environment
-        struck = [step for step in self.world.faults.struck if not step.startswith(("store:", "target:"))]
+        others: tuple[str, ...] = ("store:", "target:", "activator:")
+        if any(self.lives.given_up.values()):
+            others = (*others, "custody:")  # it may have been the way back that could not be had
+        struck = [step for step in self.world.faults.struck if not step.startswith(others)]
         _ensure(not struck, f"S4: {environment} moved to {new.commit[:7]} although {struck}")
         _ensure(not self.rewritten, f"S3: {environment} moved although the branch was rewritten")
         data = git.nodes[new.commit].files.get(f"{environment}.yaml", b"")
@@ -233,6 +242,8 @@ class Oracle:
                 live = self.world.targets.places[file.path].live
                 fine = live and (live.release.run_id, live.release.sha256) == (file.run, file.sha256)
                 _ensure(fine and not (timers and live and live.drifted), f"L1: {environment} is synced, live is {live}")
+                if timers:
+                    self.lives.check_runs(environment, file, current=True)
 
         if timers:
             self._check_mended()
@@ -252,6 +263,9 @@ class Oracle:
             at_hand = self.vouching.is_at_hand(there.run, there.sha256)
             if left_alone or gone or not ever or not at_hand or place.accepted != base:
                 continue
+            if there.drift == "report" or base.commit in self.lives.given_up.get(there.path, set()):
+                continue
+            self.lives.check_runs(environment, there, current=False)
             live = place.live
             _ensure(live and not live.drifted, f"L1: drift of {environment} was not mended, live is {live}")
 
@@ -262,13 +276,15 @@ class Oracle:
     def check_record(self) -> None:
         """Every intent has its one outcome, and the chain is whole (S6)."""
         memory = self.world.store.memory
-        open_ones = [attempt for attempt in memory.attempts.values() if attempt.outcome is None]
+        paused = {name for name, hand in memory.hands.items() if hand.suspended}  # probations with it
+        open_ones = [one for one in memory.attempts.values() if one.outcome is None and one.environment not in paused]
         _ensure(not open_ones, f"S6: no outcome for {[(one.environment, one.action.value) for one in open_ones]}")
         head = memory.entries[-1].hash if memory.entries else audit.START.hash
         export = [*map(audit.line, memory.entries), audit.trailer(len(memory.entries), head)]
         _ensure(not audit.verify(export).problems, f"S6: {audit.verify(export).problems}")
         refused = sum(attempt.outcome is Outcome.REFUSED for attempt in memory.attempts.values())
         _ensure(refused <= len(memory.entries), "S6: refusals without entries")
+        self.lives.check_secrets()
 
     def _file(self, environment: EnvironmentName) -> File | None:
         tip = self.world.git.tip
@@ -291,6 +307,9 @@ class Oracle:
             return False
         if self.oversight.governed(environment, tip) or self.rewrites:
             return None
+        runs = self.lives.wanted(environment, file)
+        if runs is not True:
+            return runs
         live = self.world.targets.places.get(file.path, Place()).live
         there = live and not live.drifted and (live.release.run_id, live.release.sha256) == (file.run, file.sha256)
         if not there and (known := self.vouching.can_have(environment, file)) is not True:

@@ -19,6 +19,7 @@ from reconciler.retention import collect
 from reconciler.runner import Result, Runner
 from reconciler.tracker import Tracker
 from tests.simulation.health import FakeChecks
+from tests.simulation.running import FakeProbe, RotaChecks
 
 if TYPE_CHECKING:
     from tests.simulation.world import FakeWorld
@@ -37,7 +38,8 @@ class Process:
         self.parts = parts = world.parts()
         self.catalog = Catalog(parts.repository, parts.bounds)
         self.tracker = Tracker(parts.repository, self.catalog, parts.store)
-        self.runner = Runner(parts, self.catalog, FakeChecks(), holder, self._report, rehash=_NEVER)
+        self.checks = RotaChecks(FakeProbe(world.units), world)
+        self.runner = Runner(parts, self.catalog, self.checks, holder, self._report, rehash=_NEVER)
         self.plans = Plans(parts, "main", Path("/nowhere"), world.open_requests)
         self.due: set[EnvironmentName] = set()
         self.last: dict[EnvironmentName, Result] = {}
@@ -50,6 +52,7 @@ class Process:
         """Look at the branch, as the daemon's poll does; False when it was out of reach."""
         self._world.clock.seconds += 1
         self._world.faults.struck.clear()
+        self.check()
         try:
             asked_for = self.runner.asked_for()
             due = self.tracker.look()
@@ -66,6 +69,7 @@ class Process:
         environment = EnvironmentName(name)
         self._world.clock.seconds += 1
         self._world.faults.struck.clear()
+        self.check()
         self._world.faults.current, self._world.timeline.who = environment, self._holder
         self._world.tip_in_sight = self.catalog.tip
         try:
@@ -79,6 +83,21 @@ class Process:
         if result.failures:
             self.due.add(environment)
         return result.status
+
+    def check(self) -> set[EnvironmentName]:
+        """Make the checks that are due; whose health changed is due for a pass in full."""
+        self.checks.go_on()
+        woken, self.checks.woken = self.checks.woken, set()
+        self.runner.disturb(woken)
+        self.due |= woken
+        return woken
+
+    def wait(self, seconds: int) -> None:
+        """Time goes by under the daemon's eyes: checks, and passes of what they change."""
+        for _ in range(seconds):
+            self._world.clock.seconds += 1
+            for name in sorted(self.check()):
+                self.run(name)
 
     def stop(self) -> None:
         """End as the daemon does when it is told to."""

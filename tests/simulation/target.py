@@ -180,8 +180,8 @@ class FakeTarget:
     def remember(self, service: Service, token: int) -> None:
         place = self._may_act(token)
         if place.service != service:
-            self._raise_fence(place, token)
-            with self._step("remember"):
+            self._raise_fence(place, token, changes=False)
+            with self._step("remember", changes=False):
                 place.service = service
 
     def readiness(self, run_id: RunId, sha256: Digest) -> Readiness | None:
@@ -220,9 +220,9 @@ class FakeTarget:
         if self._token < self._place.fence:
             raise PolicyDenied(Reason.FENCED_OFF, f"token {self._place.fence} was seen, ours is {self._token}")
 
-    def _raise_fence(self, place: Place, token: int) -> None:
+    def _raise_fence(self, place: Place, token: int, *, changes: bool = True) -> None:
         if place.fence < token:
-            with self._step("fence"):
+            with self._step("fence", changes=changes):
                 place.fence = token
 
     def _provide(self, place: Place, artifact: VerifiedArtifact, approval: Approval) -> str:
@@ -264,11 +264,12 @@ class FakeTarget:
                 del place.releases[name]
 
     @contextmanager
-    def _step(self, name: str) -> Iterator[None]:
-        """One effect: it comes about as a whole, or not at all."""
+    def _step(self, name: str, *, changes: bool = True) -> Iterator[None]:
+        """One effect: it comes about as a whole, or not at all. What `changes` what runs is announced."""
         self._targets.faults.at(f"target:{name}")
         self._check_fence()
-        self._targets.effect(self._environment)
+        if changes:
+            self._targets.effect(self._environment)
         yield
         self._targets.wrote("target")
         self._targets.faults.at(f"target:{name}:done")

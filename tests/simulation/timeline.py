@@ -37,6 +37,8 @@ class Timeline:
         """The process that looks; empty: somebody whose looks earn nothing."""
         self.judge: Callable[[str, Approval], None] = lambda path, approval: None
         """Told right before the system makes something live."""
+        self.noted: Callable[[str, Accepted | None, Accepted], None] = lambda path, before, after: None
+        """Told of each declaration that is noted beside the releases."""
         self.settings: Callable[[Accepted], object] = lambda accepted: None
         """With which settings a declaration has its release run."""
 
@@ -67,5 +69,6 @@ class Timeline:
         self.broken(path)
 
     def accepted(self, path: str, before: Accepted | None, after: Accepted) -> None:
+        self.noted(path, before, after)
         if before is not None and self.settings(before) != self.settings(after):
             self.broken(path)

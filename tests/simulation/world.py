@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reconciler.bounds import Bounds
@@ -19,6 +19,7 @@ from tests.simulation.origins import REPOSITORY, FakeCustody, FakeForge, FakeSou
 from tests.simulation.policy import Floor
 from tests.simulation.process import Process
 from tests.simulation.requests import FakePullRequests
+from tests.simulation.running import FakeActivator, FakeProbe, FakeSecrets, Units
 from tests.simulation.store import FakeStore, Memory
 from tests.simulation.target import FakeTargets, Place
 from tests.simulation.timeline import Timeline
@@ -64,6 +65,11 @@ class FakeWorld:
         self.targets = FakeTargets(self.faults, self.clock, self._effect, self._wrote, self.timeline)
         self.repository = FakeRepository(self.git, self.faults)
         self.open_requests = FakePullRequests(self.faults)
+        self.units = Units(self)
+        self.retried: Callable[[str], None] = lambda environment: None
+        """Told when an operator said `retry`."""
+        self.started: Callable[[str], None] = lambda environment: None
+        """Told right before a release is started."""
         self.timeline.settings = self._settings
         self.tip_in_sight: CommitId | None = None
         """The tip that the process whose pass is under way has read."""
@@ -170,6 +176,7 @@ class FakeWorld:
 
     def retry(self, name: str) -> None:
         self.hand(name, "retry", retry_after=max(self.store.memory.attempts, default=0))
+        self.retried(name)
 
     def lose_store(self) -> None:
         self.store.memory = Memory()
@@ -177,6 +184,12 @@ class FakeWorld:
     def place(self, name: str) -> Place:
         """What is on the disk where an environment lives by default."""
         return self.targets.places.setdefault(f"/srv/{name}", Place())
+
+    def living_at(self, name: str) -> Place | None:
+        """Where an environment was let in last; None: nowhere yet."""
+        mine = [place for place in self.targets.places.values() if place.accepted]
+        mine = [place for place in mine if place.accepted and place.accepted.environment == name]
+        return max(mine, key=lambda place: place.since, default=None)
 
     def runs_live(self, name: str) -> int | None:
         live = self.place(name).live
@@ -235,6 +248,11 @@ class FakeWorld:
         if not any(attempt.environment == environment and attempt.outcome is None for attempt in attempts):
             self.unannounced.append(f"an effect on {environment} without an intent: {self.faults.steps[-1]}")
 
+    def activating(self, environment: str) -> None:
+        """Something is about to be started."""
+        self._effect(EnvironmentName(environment))
+        self.started(environment)
+
     def parts(self) -> World:
         """The ports, as `wiring` would hand them over."""
         newcomer = ApprovalSpec.model_validate({"required": self.newcomer.required})
@@ -252,6 +270,9 @@ class FakeWorld:
             baseline=self.baseline,
             floors=tuple(_floor(floor) for floor in self.floors),
             gap=self.gap,
+            secrets=FakeSecrets(self.units),
+            activators={"command": FakeActivator(self.units), "systemd": FakeActivator(self.units)},
+            probes={"tcp": FakeProbe(self.units)},
         )
 
     def boot(self) -> Process:
