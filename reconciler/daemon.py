@@ -23,14 +23,15 @@ from reconciler.core.schedule import DueQueue, Signal, hold_delay, signalled, sw
 from reconciler.crew import Crew
 from reconciler.driftwatch import DriftWatch
 from reconciler.errors import ReconcilerError
+from reconciler.inotify import Inotify
 from reconciler.model import EnvironmentName
 from reconciler.ports import Clock
 from reconciler.runner import Result, Runner
 from reconciler.tracker import Tracker
 
-WATCH_STEP_MS = 20
-"""Milliseconds without a change after which the watcher wakes us. It looks so often when idle, too: 5 would cost
-four times the idle CPU, 50 a twentieth of a second at each merge."""
+WATCH_STEP_MS = 50
+"""Milliseconds between two looks at what changed, where there is no inotify: 1.6 ms of CPU a second, and a twentieth
+of a second at each merge."""
 WATCH_DEBOUNCE_MS = 100
 """Milliseconds for which changes are gathered at most: a push touches several files."""
 
@@ -243,6 +244,18 @@ class Daemon:
         paths = [path for path in self._watched() if path.is_dir()]
         if not paths:
             return
+        try:
+            changes = Inotify(paths)
+        except OSError:
+            self._watch_step_by_step(paths)
+            return
+        while not self._stopping.is_set():
+            if changes.wait(_TICK):
+                self._look_now.set()
+        changes.close()
+
+    def _watch_step_by_step(self, paths: Iterable[Path]) -> None:
+        """Where the system does not wake us."""
         for _ in watch(
             *paths,
             stop_event=self._stopping,

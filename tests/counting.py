@@ -92,7 +92,8 @@ class Counted:
 
     def run(self, name: str) -> None:
         """One pass, which must reach the declaration."""
-        assert self._ask(f"run {name}") == "Synced", name
+        told = self._ask(f"run {name}")
+        assert told == "Synced", f"{name}: {told}"
 
     def counts(self) -> Counts:
         """What was counted since the last time."""

@@ -4,12 +4,19 @@ Around any source, and so for every adapter alike: the size limit, hashing while
 deadline, and one kind of error. Where the bytes come from is left to the source; what they are is judged
 in `core.verify`, anew at each opening, so a copy is never believed either.
 
-    <root>/sha256/ab/<64 hex digits>     whole copies, mode 0400
+    <root>/sha256/ab/<64 hex digits>     whole copies; mode 0400 once they are durable
     <root>/incoming/<64 hex digits>.part what has arrived of others; kept after a fault, and resumed
 
-Order of a download: write, sync the file, close it to writing, rename it into place, sync the folder. A
-crash before the rename leaves a part that is hashed and resumed; after it, a whole copy. A name below
-`sha256` never stands for bytes that were not hashed to it.
+Order of a download: write, hash, rename it into place, use it, sync the file and its folder, close it to
+writing. A crash before the rename leaves a part that is hashed and resumed; after it, a whole copy. A name
+below `sha256` never stands for bytes that were not hashed to it, as long as the power stays.
+
+The syncs come behind the first use, because nothing in between relies on them: a target takes its own bytes
+from the open file that was hashed, and makes them durable itself before it switches. A power cut in between
+may leave a torn copy under its name. It is found when it is next wanted, as every copy is hashed then, and
+fetched again. What is given up is small: if CI loses the artifact in the very moment of the power cut, it can't
+be repaired from custody. A process that dies in between leaves a copy that is open to writing; the next that
+obtains it makes it durable. What custody already has durable is replaced by durable bytes only.
 """
 
 from __future__ import annotations
@@ -17,7 +24,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Set
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -25,7 +32,7 @@ from threading import Lock
 from reconciler.bounds import Bounds
 from reconciler.core.verify import Intake, VerifiedArtifact, verify
 from reconciler.custody.guard import Fetch, Guarded, source_fault
-from reconciler.custody.part import Part, disk
+from reconciler.custody.part import Part, disk, settle
 from reconciler.disk import sync_folder
 from reconciler.errors import IntegrityError, PolicyDenied, Reason, ReconcilerError, Terminal, Transient
 from reconciler.model import Digest
@@ -58,20 +65,26 @@ class DiskCustody:
         """The artifact, hashed anew from our copy; fetched first when we have none that is whole, or when asked to.
 
         A hit writes nothing. Two threads that want the same artifact share one download. A copy that is whole stays
-        until what is fetched anew is there.
+        until what is fetched anew is there. When the block ends without a fault, the copy is durable.
 
         Raises:
             IntegrityError: `DigestMismatch`, when what was fetched has another digest.
             PolicyDenied: `ArtifactTooLarge`, or what the source says.
             Transient: `SourceUnavailable`; `CustodyUnavailable` for our own disk.
         """
-        with self._in_use(digest) as turn:
+        with self._in_use(digest) as slot:
             artifact = None if anew else self._whole(digest)
             if artifact is None:
-                with turn:
+                with slot.turn:
                     artifact = (None if anew else self._whole(digest)) or self._fetched(digest, fetch)
             with closing(artifact.file):
-                yield artifact
+                try:
+                    yield artifact
+                except Exception:
+                    with suppress(ReconcilerError):  # a fault that is under way says more than this one
+                        self._settle(artifact, slot)
+                    raise
+                self._settle(artifact, slot)
 
     def holds(self, digest: Digest) -> bool:
         """Whether we have a copy, by a look at its name alone: whether it is whole shows when it is obtained.
@@ -107,18 +120,24 @@ class DiskCustody:
             return True
 
     @contextmanager
-    def _in_use(self, digest: Digest) -> Iterator[Lock]:
-        """Keeps `collect` away from one digest; gives the lock for downloading it. Bounded by its users."""
+    def _in_use(self, digest: Digest) -> Iterator[_Slot]:
+        """Keeps `collect` away from one digest; gives the locks of its users, who also bound how many there are."""
         with self._slots_lock:
             slot = self._slots.setdefault(digest, _Slot())
             slot.users += 1
         try:
-            yield slot.turn
+            yield slot
         finally:
             with self._slots_lock:
                 slot.users -= 1
                 if not slot.users:
                     del self._slots[digest]
+
+    def _settle(self, artifact: VerifiedArtifact, slot: _Slot) -> None:
+        """Make the copy durable unless it is: by its first user who is done, while the others go on."""
+        with slot.settling:
+            if not artifact.file.closed:  # whoever obtains it next does it otherwise
+                settle(artifact.file.fileno(), self._copy(artifact.digest), self._trace)
 
     def _whole(self, digest: Digest) -> VerifiedArtifact | None:
         """Our copy, open and hashed; None when there is none, or it is not what its name says."""
@@ -211,12 +230,15 @@ class DiskCustody:
             )
 
     def _prepare(self, copy: Path) -> None:
-        """Folders for a copy and its part, each durable before anything is put into it."""
-        for folder in (self._root, self._incoming, copy.parent.parent, copy.parent):
+        """Folders for a copy and its part; the last one becomes durable together with the copy."""
+        for folder in (self._root, self._incoming, copy.parent.parent):
             if not folder.is_dir():
                 self._trace("custody:prepare")
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 sync_folder(folder.parent)
+        if not copy.parent.is_dir():
+            self._trace("custody:prepare")
+            copy.parent.mkdir(mode=0o700, exist_ok=True)
 
     @property
     def _incoming(self) -> Path:
@@ -230,7 +252,8 @@ class DiskCustody:
 
 @dataclass(slots=True)
 class _Slot:
-    """Who is at one digest now, and whose turn it is to download it."""
+    """Who is at one digest now, whose turn it is to download it, and who makes it durable."""
 
     turn: Lock = field(default_factory=Lock)
+    settling: Lock = field(default_factory=Lock)
     users: int = 0

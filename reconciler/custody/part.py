@@ -1,7 +1,7 @@
 """What has arrived of one artifact, on the way to being a copy: the only writer of artifact bytes.
 
 Each effect is named to the trace right before it; a comment says what a crash there leaves. Which bytes
-are right is left to the caller; a part promises only that what it places is on the disk first.
+are right is left to the caller, and so is when a copy that was placed has to be durable.
 """
 
 from __future__ import annotations
@@ -79,22 +79,21 @@ class Part:
             os.ftruncate(self._descriptor, 0)
 
     def place(self, copy: Path) -> None:
-        """Make it the copy, for good. Before the rename a crash leaves a part, after it a whole copy."""
-        try:
-            with disk(self._path):
-                self._trace("custody:sync")
-                os.fsync(self._descriptor)
-        except Transient:
-            # The kernel reports a failed write-back once, and calls the lost pages clean: don't resume on them.
-            self.remove()
-            raise
+        """Make it the copy, which `settle` makes durable. Before the rename a crash leaves a part.
+
+        What is there already gives way to durable bytes only: a power cut must not take both.
+        """
+        if os.path.lexists(copy):
+            try:
+                with disk(self._path):
+                    self._trace("custody:sync")
+                    os.fsync(self._descriptor)
+            except Transient:
+                self.remove()  # as in `settle`
+                raise
         with disk(copy):
-            self._trace("custody:seal")
-            os.fchmod(self._descriptor, 0o400)
             self._trace("custody:place")
             self._path.rename(copy)
-            self._trace("custody:sync-folder")
-            sync_folder(copy.parent)
 
     def remove(self) -> None:
         """Take it away."""
@@ -129,6 +128,34 @@ class Part:
     def _read(self, position: int) -> bytes:
         with disk(self._path):
             return os.pread(self._descriptor, CHUNK, position)
+
+
+def settle(descriptor: int, copy: Path, trace: Trace) -> None:
+    """Make a copy durable, once: its mode says whether it was. A crash in between leaves a copy that is not sealed.
+
+    Args:
+        descriptor: The copy, open.
+        copy: Its place.
+        trace: Called with `custody:<step>` right before each effect.
+
+    Raises:
+        Transient: `CustodyUnavailable`. After a failed sync the copy is gone: the kernel reports a failed write-back
+            once and calls the lost pages clean, so what reads well now may not be on the disk.
+    """
+    with disk(copy):
+        if os.fstat(descriptor).st_mode & stat.S_IWUSR == 0:
+            return
+        try:
+            trace("custody:sync")
+            os.fsync(descriptor)
+        except OSError:
+            copy.unlink(missing_ok=True)
+            raise
+        trace("custody:sync-folder")
+        sync_folder(copy.parent)
+        sync_folder(copy.parent.parent)  # the folder may be as new as the copy
+        trace("custody:seal")
+        os.fchmod(descriptor, 0o400)
 
 
 def disk(path: Path) -> AbstractContextManager[None]:

@@ -159,7 +159,7 @@ class Beyond:
                 raise self._remote.unavailable(f"{commit} is not in the history of {self._branch}, nor retrieved")
         elif not self._ancestry.of_fetched(self._local.path, commit, self._local.tip()):
             there = Remote(str(clone.absolute()), "file", clone.absolute())
-            courier = Git(there, self._bounds, self._trace)
+            courier = Git(there, self._bounds, self._trace, durable=False)
             proposing.bring(self._local, courier, clone.absolute(), commit)
 
     def _holds(self, commit: CommitId) -> bool:

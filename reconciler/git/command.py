@@ -51,7 +51,6 @@ _FIXED = {
 }
 _CONFIG = {
     "core.hooksPath": os.devnull,
-    "core.fsync": "all",
     "core.bigFileThreshold": "1m",
     "core.commitGraph": "false",
     "credential.helper": "",
@@ -90,13 +89,21 @@ class Git:
     sockets live by that one.
     """
 
-    def __init__(self, remote: Remote, bounds: Bounds, trace: Trace) -> None:
+    def __init__(self, remote: Remote, bounds: Bounds, trace: Trace, *, durable: bool = True) -> None:
+        """Prepare; nothing is started.
+
+        Args:
+            remote: What git may talk to.
+            bounds: Deadlines.
+            trace: Called with `git <command>` right before each process.
+            durable: Whether git waits for the disk. Not where what it writes can be had again at any time.
+        """
         self._remote = remote
         self._bounds = bounds
         self._trace = trace
         self._clock = SystemClock()
-        self._local = _environment(bounds, None)
-        self._network = _environment(bounds, remote)
+        self._local = _environment(bounds, None, durable=durable)
+        self._network = _environment(bounds, remote, durable=durable)
 
     def network(self, git_dir: Path, *arguments: str, limit: int) -> bytes:
         """Run a command that talks to the remote; returns at most `limit` bytes of output.
@@ -252,9 +259,10 @@ class _Conversation:
         del self.complaint[:-COMPLAINT_BYTES]
 
 
-def _environment(bounds: Bounds, remote: Remote | None) -> dict[str, str]:
+def _environment(bounds: Bounds, remote: Remote | None, *, durable: bool) -> dict[str, str]:
     """All that a git process gets to know. Without a remote, every transport is refused."""
-    config = {**_CONFIG, "http.lowSpeedTime": str(max(1, round(bounds.read_seconds)))}
+    config = {**_CONFIG, "core.fsync": "all" if durable else "none"}
+    config["http.lowSpeedTime"] = str(max(1, round(bounds.read_seconds)))
     connect = max(1, round(bounds.connect_seconds))
     ssh = f"ssh -o BatchMode=yes -o ConnectTimeout={connect} -o ServerAliveInterval={connect} -o ServerAliveCountMax=3"
     if remote and remote.authorization:

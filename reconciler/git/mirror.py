@@ -1,8 +1,16 @@
 """The tracked branch as a port: what its tip is, and what stands at a commit.
 
-A poll that finds nothing new is one `ls-remote` and nothing else; all reading is by object name from the
-local mirror. A read that fails there makes the mirror anew, once, and is tried again: nobody has to mend
-a cache by hand. Which commits count, and what a change means, is judged elsewhere.
+A poll that finds nothing new is one `ls-remote` and nothing else, and of a repository on this machine the
+reading of one file; all reading is by object name from the local mirror. A read that fails there makes the
+mirror anew, once, and is tried again: nobody has to mend a cache by hand. Which commits count, and what a
+change means, is judged elsewhere.
+
+Git does not wait for the disk here (`core.fsync=none`). A power cut may tear packs, indexes and references of
+the mirror that were fetched in the half minute before, in any combination. Nothing torn is believed: blobs,
+commits and the trees on the way are hashed when they are read, git finds the end of a stream that is cut short
+or zeroed by its checksum, and whatever fails has the mirror made anew. What that costs is the remote: while it
+can't be reached after the power cut, a torn mirror answers nothing, and no drift is mended until it is back.
+The last tip that was seen, which decides whether the branch was rewritten, is the store's and not the mirror's.
 
 What `changes` leaves to the judge: when a branch was merged with its sides swapped, the file may differ
 between `after` and the first change listed. The first change's `before` must be compared with what was
@@ -42,7 +50,7 @@ class Mirror:
         folder: The declarations' folder in the repository.
         directory: Where mirrors are kept, below the state directory.
         bounds: Deadlines and limits.
-        trace: Called with `git <command>` right before each process.
+        trace: Called with `git <command>` right before each process, and with `git:tip` before a look at a file.
 
     Raises:
         Terminal: `InvalidSettings`, for a url, branch or folder that may not be used.
@@ -53,7 +61,8 @@ class Mirror:
         self._branch = remote.check_branch(branch)
         self._folder = remote.check_folder(folder)
         self._bounds = bounds
-        self._git = Git(self._remote, bounds, trace)
+        self._trace = trace
+        self._git = Git(self._remote, bounds, trace, durable=False)
         self._local = LocalMirror(directory, self._remote, branch, self._git, bounds)
         self._nowhere = directory / "none"  # so that `ls-remote` reads no repository's configuration
         readers = Readers(self._git, self._local, bounds)
@@ -67,11 +76,18 @@ class Mirror:
         )
 
     def head(self) -> CommitId | None:
-        """The branch's tip at the remote, for one `ls-remote`. None: there is no such branch.
+        """The branch's tip at the remote, for one `ls-remote` or less. None: there is no such branch.
+
+        Where the remote is a repository on this machine, its file of the branch says so, as it would to git. Whoever
+        can write that file can move the branch as well; whether a tip may be followed is judged elsewhere, as ever.
 
         Raises:
             Transient: `RepositoryUnavailable`.
         """
+        if self._remote.path is not None:
+            self._trace("git:tip")
+            if (tip := remote.loose_tip(self._remote, self._branch)) is not None:
+                return tip
         arguments = (*self._remote.options, "--", self._remote.address, f"refs/heads/{self._branch}")
         # --heads has the server leave out what is no branch: GitHub has a reference for each pull request ever made.
         listing = self._git.network(self._nowhere, "ls-remote", "--quiet", "--heads", *arguments, limit=1024**2)

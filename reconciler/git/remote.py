@@ -9,7 +9,9 @@ address here, so that they reach neither an argument list nor a message.
 from __future__ import annotations
 
 import base64
+import os
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -29,6 +31,8 @@ _CREDENTIALS = re.compile(r":[^/]*@|//[^/]*@")
 """In a path that is not absolute: an address whose scheme was mistyped, its password still in it."""
 _REFERENCE_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$)")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_PLAIN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_LOOSE_BYTES = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Remote:
         Git serves a repository of another user only to those who trust it; the operator who named this
         path does. The fixed text is run by a shell, which is why the path is no part of it.
         """
-        return ("--upload-pack=git -c safe.directory=* upload-pack",) if self.protocol == "file" else ()
+        return ("--upload-pack=exec git -c safe.directory=* upload-pack",) if self.protocol == "file" else ()
 
     def unavailable(self, what: str, hint: str = "the next poll looks again") -> Transient:
         """`RepositoryUnavailable`, with the address in front of what was found."""
@@ -124,6 +128,29 @@ def tip_of(listing: bytes, branch: str) -> tuple[CommitId, ...]:
     return tuple(tips)
 
 
+def loose_tip(remote: Remote, branch: str) -> CommitId | None:
+    """The tip of a branch of a repository on this machine, where a file of its own holds it (gitrepository-layout).
+
+    Git reads this file first, and replaces it by a rename, so it is never half of anything. None: there is no such
+    file, or it holds anything but the name of a commit, such as another reference; git is to be asked.
+    """
+    home = _known_home(remote.path) if remote.path else None
+    if home is None:
+        return None
+    try:
+        descriptor = os.open(home / "refs" / "heads" / branch, _PLAIN)
+    except OSError:
+        return None
+    try:
+        text = os.read(descriptor, _LOOSE_BYTES) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    name = text.decode("ascii", "replace").removesuffix("\n")
+    return CommitId(name) if is_commit(name) and name.strip("0") else None
+
+
 def watched(remote: Remote, branch: str) -> tuple[Path, ...]:
     """Folders on this machine in which something changes when the branch moves; each is watched by itself."""
     home = _git_directory(remote.path) if remote.path else None
@@ -191,6 +218,13 @@ def _http(parts: SplitResult, port: int | None) -> Remote:
 def _on_this_machine(path: Path) -> Remote:
     absolute = path.absolute()
     return Remote(str(absolute), "file", absolute)
+
+
+def _known_home(path: Path) -> Path | None:
+    try:
+        return _git_directory(path)
+    except OSError:  # git says what is wrong there
+        return None
 
 
 def _git_directory(path: Path) -> Path | None:

@@ -50,8 +50,8 @@ _STAGES: tuple[tuple[str, Stage], ...] = (
 EFFECTS = frozenset({Stage.FETCH, Stage.RELEASE, Stage.SWITCH, Stage.ACTIVATE})
 """A pass that reached none of them only looked."""
 
-_LOOK = "git ls-remote"
-"""The step with which a look at the repository begins."""
+_LOOK = frozenset({"git:tip", "git ls-remote"})
+"""The steps with which a look at the repository begins: of one on this machine, and of another."""
 
 
 def stage_of(step: str) -> Stage | None:
@@ -117,7 +117,7 @@ class Passes:
         """The trace: an effect comes."""
         mine = self._mine
         if not mine.id:
-            if step == _LOOK:
+            if step in _LOOK:
                 mine.look = self._clock.monotonic()
             return
         stage = self._stage(step)

@@ -94,17 +94,59 @@ def test_a_hit_writes_nothing(root: Path) -> None:
     assert (snapshot(root), steps) == (before, [])
 
 
-def test_bytes_are_durable_before_they_have_a_name(root: Path) -> None:
+SETTLED = ["custody:sync", "custody:sync-folder", "custody:seal"]
+
+
+def test_the_disk_is_waited_for_behind_the_first_use_and_once(root: Path) -> None:
     steps: list[str] = []
-    obtain(custody(root, steps.append), Bytes(step=len(DATA)))
-    assert steps == [
-        *["custody:prepare"] * 4,
-        "custody:write",
-        "custody:sync",
-        "custody:seal",
-        "custody:place",
-        "custody:sync-folder",
-    ]
+    ours = custody(root, steps.append)
+    with ours.obtain(DIGEST, Bytes(step=len(DATA))):
+        assert steps == [*["custody:prepare"] * 4, "custody:write", "custody:place"]
+        steps.clear()
+        assert obtain(ours, never) == DATA  # done first, and so the one who waits
+        assert steps == SETTLED
+    assert steps == SETTLED
+
+
+def test_a_copy_is_made_durable_also_when_its_use_fails(root: Path) -> None:
+    steps: list[str] = []
+    with pytest.raises(OSError, match="the target"), custody(root, steps.append).obtain(DIGEST, Bytes()):
+        raise OSError("the target")
+    assert steps[-3:] == SETTLED
+
+
+def test_a_fault_of_its_use_is_told_before_one_of_the_sync_behind_it(root: Path) -> None:
+    ours = custody(root, failing_at("custody:sync", errno.EIO))
+    with pytest.raises(OSError, match="the target"), ours.obtain(DIGEST, Bytes()):
+        raise OSError("the target")
+
+
+def test_a_copy_that_a_process_did_not_live_to_make_durable_is_made_so_by_the_next_that_obtains_it(root: Path) -> None:
+    command = [sys.executable, "-c", DYING, str(root), "custody:sync"]
+    assert subprocess.run(command, cwd=Path(__file__).parents[2]).returncode == 9
+    steps: list[str] = []
+    assert obtain(custody(root, steps.append), never) == DATA
+    assert steps == SETTLED
+
+
+def test_a_copy_that_a_power_cut_tore_is_found_and_fetched_again(root: Path) -> None:
+    torn = (lambda data: b"", lambda data: data[:4096], lambda data: bytes(len(data)))
+    for tear in torn:
+        with custody(root).obtain(DIGEST, Bytes()):
+            pass
+        copy_of(root).chmod(0o600)  # as it is before it was settled
+        copy_of(root).write_bytes(tear(DATA))
+        source = Bytes()
+        assert obtain(custody(root), source) == DATA
+        assert source.asked == [0]
+        assert every_copy_is_what_its_name_says(root)
+
+
+def test_what_takes_the_place_of_a_durable_copy_is_durable_first(root: Path) -> None:
+    obtain(custody(root))
+    steps: list[str] = []
+    with custody(root, steps.append).obtain(DIGEST, Bytes(step=len(DATA)), anew=True):
+        assert steps == ["custody:write", "custody:sync", "custody:place"]
 
 
 def flipped(path: Path) -> None:
@@ -379,6 +421,17 @@ def test_a_part_whose_sync_failed_is_not_resumed(root: Path) -> None:
     with pytest.raises(Transient):
         obtain(custody(root, failing_at("custody:sync", errno.EIO)))
     assert not part_of(root).exists()
+    assert not copy_of(root).exists()
+
+
+def test_bytes_whose_sync_failed_do_not_take_the_place_of_a_copy(root: Path) -> None:
+    obtain(custody(root))
+    before = copy_of(root).stat().st_ino
+    ours = custody(root, failing_at("custody:sync", errno.EIO))
+    with pytest.raises(Transient), ours.obtain(DIGEST, Bytes(), anew=True):
+        pass
+    assert not part_of(root).exists()
+    assert copy_of(root).stat().st_ino == before
 
 
 def test_a_full_disk_is_not_taken_for_a_fault_of_the_source(root: Path) -> None:

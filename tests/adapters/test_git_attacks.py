@@ -358,6 +358,7 @@ def test_a_git_that_hangs_does_not_outlive_the_program(world: GitWorld, tmp_path
     world.write(DEV, "1").commit(ALICE, "1").push()
     packed = world.origin / "packed-refs"
     packed.unlink(missing_ok=True)
+    (world.origin / "refs/heads/main").unlink()  # so that git is asked
     os.mkfifo(packed)
     leave = "import os, sys, threading; from pathlib import Path; from reconciler.bounds import Bounds; "
     leave += "from reconciler.git import Mirror, kill_all; "

@@ -122,7 +122,7 @@ def test_a_start_reads_no_file_that_was_read_before(stage: Stage) -> None:
     stage.mirror = stage.open()
     stage.steps.clear()
     again = stage.opened()
-    assert stage.steps == ["git ls-remote", "git ls-tree"]
+    assert stage.steps == ["git:tip", "git ls-tree"]
     assert told(again) == told(first)
     assert "git cat-file" in stage.steps
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -128,6 +130,58 @@ def test_only_the_very_branch_counts_in_what_a_server_lists() -> None:
     one, two = "1" * 40, "2" * 40
     listing = f"{one}\trefs/heads/main\n{two}\trefs/remotes/x/refs/heads/main\n{two}\trefs/tags/main\nrubbish\n"
     assert remote.tip_of(listing.encode(), "main") == (one,)
+
+
+# --- the tip out of a file ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("object_format", ["sha1", "sha256"])
+def test_the_tip_is_what_the_branch_s_file_says_also_beside_an_older_packed_one(
+    tmp_path: Path, object_format: str
+) -> None:
+    world = GitWorld(tmp_path, object_format=object_format)
+    author, origin = world.person("alice"), remote.parse(world.url)
+    assert remote.loose_tip(origin, "main") is None
+    world.write("x", "1").commit(author, "1").push()
+    world.run("git", "pack-refs", "--all", cwd=world.origin)
+    assert remote.loose_tip(origin, "main") is None  # git is to be asked
+    tip = world.write("x", "2").commit(author, "2").push().tip
+    assert remote.loose_tip(origin, "main") == tip
+    assert remote.loose_tip(remote.parse(str(world.work)), "main") == tip
+
+
+OTHER = "1" * 40
+NO_TIP: dict[str, Callable[[Path], object]] = {
+    "another reference": lambda file: file.write_text("ref: refs/heads/other\n"),
+    "nothing": lambda file: file.write_text(""),
+    "the name of nothing": lambda file: file.write_text("0" * 40 + "\n"),
+    "part of a name": lambda file: file.write_text(OTHER[:39]),
+    "more than a name": lambda file: file.write_text(OTHER + "\n" + OTHER + "\n"),
+    "a name in capitals": lambda file: file.write_text("A" * 40 + "\n"),
+    "no text": lambda file: file.write_bytes(b"\xff" * 41),
+    "very much": lambda file: file.write_text(OTHER * 10_000),
+    "a folder": Path.mkdir,
+    "a link": lambda file: file.symlink_to("other"),
+    "a pipe": os.mkfifo,
+}
+
+
+@pytest.mark.parametrize("make", NO_TIP.values(), ids=NO_TIP.keys())
+def test_a_file_that_holds_anything_but_a_commit_s_name_is_left_to_git(
+    tmp_path: Path, make: Callable[[Path], object]
+) -> None:
+    world = GitWorld(tmp_path)
+    world.write("x", "1").commit(world.person("alice"), "1").push()
+    file = world.origin / "refs/heads/main"
+    (file.with_name("other")).write_text(OTHER + "\n")
+    file.unlink()
+    make(file)
+    assert remote.loose_tip(remote.parse(world.url), "main") is None
+
+
+@pytest.mark.parametrize("url", ["https://host/x.git", "git@host:x.git", "/does/not/exist"])
+def test_a_remote_that_is_not_here_has_no_file(url: str) -> None:
+    assert remote.loose_tip(remote.parse(url), "main") is None
 
 
 # --- what to watch ------------------------------------------------------------------------------

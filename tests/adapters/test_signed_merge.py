@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -70,6 +71,38 @@ def stage(tmp_path: Path) -> Stage:
 
 def ids(request: ChangeRequest) -> set[str]:
     return {person.id for person in request.authors}
+
+
+# --- what it waits for --------------------------------------------------------------------------
+
+
+def test_the_merge_and_what_it_brings_are_checked_at_the_same_time(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each check goes on only when the other has begun."""
+    begun, tools = stage.folder / "begun", stage.folder / "bin"
+    begun.mkdir()
+    tools.mkdir()
+    merge = stage.world.merge(stage.bump(), signer=stage.bob).push().tip
+    wait = f'touch "{begun}/$$"; while [ "$(ls "{begun}" | wc -l)" -lt 2 ]; do sleep 0.01; done'
+    (tools / "ssh-keygen").write_text(f'#!/bin/sh\n{wait}\nexec {shutil.which("ssh-keygen")} "$@"\n')
+    (tools / "ssh-keygen").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    assert stage.request(merge).merged_by is not None
+    assert stage.steps == ["ssh-keygen"] * 2
+
+
+def test_nothing_is_checked_of_what_an_unsigned_merge_brings(stage: Stage) -> None:
+    merge = stage.world.merge(stage.bump(), signer=stage.bob, sign=False).push().tip
+    assert "carries no signature" in stage.note(merge)
+    assert stage.steps == []
+
+
+def test_what_was_checked_for_a_merge_is_not_checked_again(stage: Stage) -> None:
+    merge = stage.world.merge(stage.bump(), signer=stage.bob).push().tip
+    forge = stage.forge()
+    assert forge.facts(merge) == forge.facts(merge)
+    assert stage.steps == ["ssh-keygen"] * 2
 
 
 # --- who approved -------------------------------------------------------------------------------

@@ -260,7 +260,7 @@ def running(site: GitHubSite, polls: list[str]) -> Iterator[None]:
     """The daemon in this process; each look at the remote is told."""
 
     def trace(step: str) -> None:
-        if step == "git ls-remote":
+        if step == "git:tip":
             polls.append(step)
 
     with site.system(trace) as system:

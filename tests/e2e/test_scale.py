@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reconciler import wiring
 from reconciler.daemon import Daemon
 from tests.site import Site, environment, eventually
 
@@ -141,4 +140,3 @@ def looping(daemon: Daemon) -> Iterator[None]:
     finally:
         daemon.stop()
         thread.join(30)
-        wiring.let_go()

@@ -17,12 +17,15 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Set
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from reconciler.errors import PolicyDenied, Reason, Terminal
+from reconciler.errors import PolicyDenied, Reason, ReconcilerError, Terminal
+from reconciler.forges.signed_merge.checks import AT_ONCE, Checks
 from reconciler.forges.signed_merge.files import KeyFiles
 from reconciler.forges.signed_merge.people import Roster, claimed
 from reconciler.forges.signed_merge.signatures import NotSigned, Signatures, Signed
@@ -160,7 +163,29 @@ class SignedMerge:
         merge = self._repository.commit(commit)
         if len(merge.parents) != 2:
             return _none(commit, _kind(merge))
-        verdict = self._signer(merge, roster)
+        with Checks(partial(self._signer, roster=roster), partial(self._known, roster=roster)) as checks:
+            return self._judged(merge, checks, self._begin(merge, checks))
+
+    def _begin(self, merge: Commit, checks: Checks) -> tuple[CommitId, ...] | None:
+        """Have the merge and the first that it brings checked at once; returns what it brings, if it could be read.
+
+        Nothing is judged here, and no fault told: the judge meets it again where it matters. Of a merge that nobody
+        signed nothing is begun, or anybody who pushes could have us check signatures.
+        """
+        if merge.signature is None:
+            return None
+        checks.begin(merge)
+        base, head = merge.parents
+        with suppress(ReconcilerError):
+            brought = self._repository.between(base, head, self._limit)
+            for name in brought[:AT_ONCE]:
+                checks.begin(self._repository.commit(name))
+            return brought
+        return None
+
+    def _judged(self, merge: Commit, checks: Checks, brought: tuple[CommitId, ...] | None) -> ForgeFacts:
+        commit = merge.id
+        verdict = checks.of(merge)
         if isinstance(verdict, NotSigned):
             return _none(commit, f"the merge {verdict.why}")
         meant = _branch_in(merge.message)
@@ -169,20 +194,21 @@ class SignedMerge:
                 commit, f"the merge was signed for the branch {meant[:200]}, as its subject says: not for this one"
             )
         base, head = merge.parents
-        brought = self._repository.between(base, head, self._limit)
+        if brought is None:
+            brought = self._repository.between(base, head, self._limit)
         if not brought:
             return _none(commit, "the merge brings no commit that was not there before, so nothing was reviewed")
         if len(brought) > self._limit:
             return _none(commit, f"the merge brings more than {self._limit} commits (bounds.merged_commits)")
-        return ForgeFacts(commit, (self._request(merge, verdict.person, brought, roster),))
+        return ForgeFacts(commit, (self._request(merge, verdict.person, brought, checks),))
 
-    def _request(self, merge: Commit, signer: Person, brought: tuple[CommitId, ...], roster: Roster) -> ChangeRequest:
+    def _request(self, merge: Commit, signer: Person, brought: tuple[CommitId, ...], checks: Checks) -> ChangeRequest:
         head = merge.parents[1]
         authors: dict[Person, None] = {}
         unproven: list[str] = []
         for name in brought:
             commit = self._repository.commit(name)
-            verdict = self._signer(commit, roster)
+            verdict = checks.of(commit)
             if isinstance(verdict, Signed):
                 authors[verdict.person] = None
             else:
@@ -201,18 +227,23 @@ class SignedMerge:
 
     def _signer(self, commit: Commit, roster: Roster) -> Signed | NotSigned:
         """Who signed; good words are kept for as long as the operator's files stay the same."""
+        if known := self._known(commit, roster):
+            return known
+        verdict = self._signatures.check(commit, roster)
+        if isinstance(verdict, Signed) and verdict.lasting:
+            with self._lock:
+                self._verdicts[roster.digest, commit.id] = verdict
+                while len(self._verdicts) > VERDICTS:
+                    self._verdicts.popitem(last=False)
+        return verdict
+
+    def _known(self, commit: Commit, roster: Roster) -> Signed | None:
+        """Who signed, when that is in memory."""
         key = roster.digest, commit.id
         with self._lock:
             if key in self._verdicts:
                 self._verdicts.move_to_end(key)
-                return self._verdicts[key]
-        verdict = self._signatures.check(commit, roster)
-        if isinstance(verdict, Signed) and verdict.lasting:
-            with self._lock:
-                self._verdicts[key] = verdict
-                while len(self._verdicts) > VERDICTS:
-                    self._verdicts.popitem(last=False)
-        return verdict
+            return self._verdicts.get(key)
 
 
 def _claims(commit: Commit) -> list[Person]:
