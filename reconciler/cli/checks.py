@@ -196,7 +196,8 @@ def _remote(settings: Settings) -> Check:
     branch = settings.repository.branch
 
     def look() -> str:
-        tip = wiring.open_repository(settings).head()
+        name = f"refs/heads/{branch}"  # by way of git itself, as everything that is read from there is
+        tip = wiring.open_repository(settings).references(name).get(name)
         return f"{branch} is at {tip[:12]}" if tip else ""
 
     found = _asked("repository", look)

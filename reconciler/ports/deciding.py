@@ -24,7 +24,7 @@ class Repository(Protocol):
     """The tracked branch of the repository that holds the declarations."""
 
     def head(self) -> CommitId | None:
-        """The branch's tip at the remote, for one `ls-remote`. None: there is no such branch."""
+        """The branch's tip at the remote, for one `ls-remote` at most. None: there is no such branch."""
         ...
 
     def fetch(self, tip: CommitId) -> None:
