@@ -1,4 +1,4 @@
-"""Follows the tracked branch: one `ls-remote` at most while nothing changes, only the changed files when something does.
+"""Follows the tracked branch: at most one `ls-remote` while nothing changes, only the changed files else.
 
 It moves the catalog forward along the branch and never back: a tip that does not descend from the last
 one that was seen is reported, and every environment holds until the branch is pushed back.
