@@ -26,6 +26,7 @@ from reconciler.model import (
     GateResult,
     Observation,
     Outcome,
+    Readiness,
     Service,
     Status,
     Verdict,
@@ -45,6 +46,7 @@ from reconciler.pipeline.living import (
     start,
 )
 from reconciler.pipeline.origin import Origin, obtained
+from reconciler.pipeline.readiness import readiness
 from reconciler.pipeline.scene import Scene
 from reconciler.pipeline.world import Held, gate
 from reconciler.ports import Target
@@ -259,6 +261,8 @@ class Effects:
         """The effect came about; its outcome waits for the first checks, where there are any."""
         scene = self._scene
         scene.arrive(home)
+        if intent.action in INSTALLS:
+            scene.readiness = self._readiness(home)
         status = scene.settled(home, gates, approval)
         if on_probation(home):
             scene.open_intents = (replace(intent, gates=gates.results()),)
@@ -267,6 +271,13 @@ class Effects:
             done = replace(record.ended(intent, Outcome.SUCCEEDED, scene.now), gates=gates.results())
             self._finish(done, status, home.observed.accepted)
         return status
+
+    def _readiness(self, home: Home) -> Readiness | None:
+        """What the way back is worth from here on; None: nobody can tell now."""
+        try:
+            return readiness(home)
+        except ReconcilerError:
+            return None
 
     def _finish(self, ended: Attempt, status: Status, accepted: Accepted | None) -> None:
         self._world.store.finish(ended, status, accepted)

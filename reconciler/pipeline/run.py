@@ -14,7 +14,7 @@ from reconciler.core.approve import Approval, standing
 from reconciler.core.declare import Declaration
 from reconciler.core.plan import INSTALLS, decide
 from reconciler.errors import BAD_BYTES, Reason
-from reconciler.model import Action, Attempt, Digest, Gate, OperatorHand, Outcome, Readiness, Status, Sync
+from reconciler.model import Action, Attempt, Digest, Gate, OperatorHand, Outcome, Status, Sync
 from reconciler.pipeline import record
 from reconciler.pipeline.effects import Effects
 from reconciler.pipeline.fleet import Fleet
@@ -24,6 +24,7 @@ from reconciler.pipeline.living import due, fell_back, has_failed, needs, was_st
 from reconciler.pipeline.origin import Origin
 from reconciler.pipeline.planner import Planner
 from reconciler.pipeline.probation import conclude, goes_on
+from reconciler.pipeline.readiness import readiness
 from reconciler.pipeline.scene import Scene
 from reconciler.pipeline.world import Fence, Held, World, gate
 
@@ -109,7 +110,7 @@ class Pass:
         self._scene.arrive(self._planner.home)
         if thorough and self._planner.home:
             with gate(Gate.TARGET):
-                self._scene.readiness = _readiness(self._planner.home)
+                self._scene.readiness = readiness(self._planner.home)
 
     def _drive(self, planner: Planner) -> Status:
         """Let in, and no gate holds: do what the plan says."""
@@ -258,25 +259,3 @@ class Pass:
         for intent in self._scene.open_intents:
             if intent not in going_on:
                 self._scene.close(intent, Outcome.INTERRUPTED, f"the process ended in between; {found}")
-
-
-def _readiness(home: Home) -> Readiness | None:
-    """Whether a rollback to what was live before would work, every byte of that looked at; None: nothing is kept.
-
-    Raises:
-        ReconcilerError: `TargetUnavailable`.
-    """
-    observed = home.observed
-    live = observed.live
-    good = observed.service.good if observed.service else None
-    failed = observed.service.failed if observed.service else None
-    usable = (one for one in observed.retained if live is None or one.id != live.id)
-    other = next((one for one in usable if failed is None or one.sha256 != failed.sha256), None)
-    if good and live and (good.run_id, good.sha256) != (live.run_id, live.sha256):
-        wanted = (good.run_id, good.sha256)
-    elif other:
-        wanted = (other.run_id, other.sha256)
-    else:
-        return None
-    found = home.target.readiness(*wanted)
-    return found or Readiness(f"{wanted[0]}-{wanted[1][:12]}", ready=False, why="it is not kept on the target any more")
