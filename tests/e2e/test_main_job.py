@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Reason, Transient
-from reconciler.model import CommitId, Digest, Gate, Health, Outcome, RunId, Status, Sync, ToldPlan, Verdict
+from reconciler.model import CommitId, Digest, Gate, Health, Outcome, Readiness, RunId, Status, Sync, ToldPlan, Verdict
 from tests.archives import zip_of
 from tests.factories import sha256
-from tests.site import Site, environment, snapshot
+from tests.site import Site, environment, eventually, snapshot
 
 
 @pytest.fixture
@@ -46,6 +46,25 @@ def test_a_merged_bump_becomes_live_with_its_people_on_record(site: Site) -> Non
     intent, outcome = site.audit()[-2:]
     assert (intent.kind, outcome.kind, outcome.outcome) == ("intent", "outcome", Outcome.SUCCEEDED)
     assert (intent.commit, intent.run_id, intent.approvers) == (merge, 2, ("reviewer@example.com",))
+
+
+def test_the_way_back_is_proven_right_after_each_deployment(site: Site) -> None:
+    first = site.reconcile()["prod"]
+    assert first.live is not None
+    assert first.rollback is None, "there is nothing to go back to"
+    site.declare("prod", 2)
+    assert site.reconcile()["prod"].rollback == Readiness(first.live.id, ready=True)
+
+
+def test_a_way_back_that_was_damaged_is_told(site: Site) -> None:
+    """Damaged on the disk, and found by the look at every byte."""
+    site.declare("prod", 2)
+    assert site.reconcile()["prod"].live
+    (kept,) = [path for path in (site.live / "prod" / "releases").iterdir() if path.name.startswith("1-")]
+    (kept / "lib/0.txt").write_bytes(b"another")
+    site.configure(rehash_seconds=1)
+    with site.daemon():
+        eventually(lambda: "lib/0.txt" in site.cli("get", "prod", "-o", "wide").stdout)
 
 
 def test_a_second_pass_writes_no_file_and_no_row(site: Site) -> None:
