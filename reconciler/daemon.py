@@ -71,6 +71,7 @@ class Daemon:
         farewells: Iterable[Callable[[], object]],
         trouble: Callable[[Exception | None], None],
         drift: DriftWatch | None = None,
+        behind: Iterable[Callable[[], object]] = (),
     ) -> None:
         """Prepare; nothing starts yet.
 
@@ -85,6 +86,7 @@ class Daemon:
             farewells: What is done once, after the last pass.
             trouble: Told when a look or a chore failed, and with None when a look succeeds.
             drift: Watches live releases; None: drift is looked for when its time has come.
+            behind: Called behind each pass that changed how an environment stands; must not block.
         """
         self._tracker = tracker
         self._runner = runner
@@ -96,6 +98,7 @@ class Daemon:
         self._farewells = tuple(farewells)
         self._trouble = trouble
         self._drift = drift
+        self._behind = tuple(behind)
         self._look_now = threading.Event()
         self._passes_now = threading.Event()
         self._chores_now = threading.Event()
@@ -295,6 +298,8 @@ class Daemon:
         result = self._runner.run(environment)
         if self._drift is not None:
             self._drift.follow(environment, self._runner.lives_at(environment))
+        for tell in self._behind if result.news else ():
+            self._guarded(tell)
         if result.failures:
             self._pasts[key] = Past(failed=True, slow=self._crew.is_slow(key))
             self._retry(key, result)

@@ -43,6 +43,8 @@ class Result:
     """Passes in a row that did not reach the declaration; 0 when this one did."""
     not_before: datetime | None = None
     """When the gate that holds can open at the earliest, where that is known."""
+    news: bool = False
+    """Whether it stands otherwise than before this pass."""
 
     @property
     def waits_for_people(self) -> bool:
@@ -147,7 +149,9 @@ class Runner:
             failures = 0 if settled(status) else self._failures.get(environment, 0) + 1
             self._failures[environment] = failures
         self._report(status, previous, problem)
-        return Result(status, failures, _not_before(status))
+        return Result(
+            status, failures, _not_before(status), news=previous is None or _stands(previous) != _stands(status)
+        )
 
     def statuses(self) -> Mapping[EnvironmentName, Status]:
         """Where every environment stands, as of now."""
@@ -224,6 +228,11 @@ def _by_environment(attempts: Iterable[Attempt]) -> dict[EnvironmentName, tuple[
     for attempt in attempts:
         found[attempt.environment] = (*found.get(attempt.environment, ()), attempt)
     return found
+
+
+def _stands(status: Status) -> tuple[object, ...]:
+    """How it stands, without the words and times."""
+    return status.sync, status.health, status.reason, status.live, status.declared
 
 
 def _link(home: Home | None) -> Path | None:

@@ -162,10 +162,10 @@ class System:
         reverts = self.reverts(say)
         return (Chore(0, Beside(reverts.tell, "reverts", self.world.clock), eager=True),) if reverts else ()
 
-    def _rollout_chores(self) -> tuple[Chore, ...]:
-        """At each poll, beside the passes: a forge that is slow keeps neither them nor the next look waiting."""
+    def _rollout_tellers(self) -> tuple[Beside, ...]:
+        """Beside the passes: a forge that is slow keeps neither them nor the next look waiting."""
         rollouts = self.rollouts()
-        return (Chore(0, Beside(rollouts.tell, "rollouts", self.world.clock), eager=True),) if rollouts else ()
+        return (Beside(rollouts.tell, "rollouts", self.world.clock),) if rollouts else ()
 
     def daemon(
         self,
@@ -185,6 +185,7 @@ class System:
         settings, notary = self.settings, cache(lambda: open_notary(self.settings, self.world.store))
         pace = Pace(settings.repository.poll_seconds, settings.drift_seconds, settings.stop_seconds, settings.workers)
         watch = DriftWatch(settings.bounds.watched_targets, self.world.clock, tell) if settings.drift_watch else None
+        tellers = self._rollout_tellers()  # at each poll, and behind each pass that changed something
         daemon = Daemon(
             self.tracker,
             runner,
@@ -197,12 +198,13 @@ class System:
                 Chore(min(SOAK_SECONDS, self.world.gap / 2), runner.remember_soaks),
                 Chore(settings.audit.checkpoint_seconds, lambda: notary().checkpoint()),
                 *self._plan_chores(),
-                *self._rollout_chores(),
+                *(Chore(0, tell, eager=True) for tell in tellers),
                 *self._revert_chores(say),
             ),
             (self.prober.stop, runner.remember_soaks, lambda: notary().checkpoint(anchor=False)),
             trouble,
             watch,
+            tellers,
         )
         self.bell.heard = lambda environment: daemon.look_at((environment,))
         self.prober.start()
