@@ -43,11 +43,12 @@ def running(
     poll: float = 0.01,
     drift: float = 1000.0,
     watched: Iterable[Path] = (),
+    behind: Iterable[Callable[[], object]] = (),
 ) -> Iterator[Daemon]:
     process = process or world.boot()
     pace = Pace(poll=poll, drift=drift, stop=SECONDS, workers=2)
     parts = (process.tracker, process.runner, pace, clock or Ticking(), Random(1))
-    daemon = Daemon(*parts, watched=lambda: watched, chores=chores, farewells=farewells, trouble=trouble)
+    daemon = Daemon(*parts, watched=lambda: watched, chores=chores, farewells=farewells, trouble=trouble, behind=behind)
     thread = threading.Thread(target=daemon.run)
     thread.start()
     try:
@@ -181,6 +182,21 @@ def test_a_chore_that_fails_is_told_and_done_again_and_stops_no_pass() -> None:
         world.merge({"prod.yaml": world.file("prod", 3)})
         assert comes(lambda: world.runs_live("prod") == 3)
     assert {type(problem) for problem in told} == {ValueError}
+
+
+def test_who_tells_of_changes_is_called_behind_each_pass_that_made_one_and_no_other() -> None:
+    """At once: the next poll may be far off."""
+    world = two_environments()
+    calls: list[int] = []
+    with running(world, poll=1000.0, behind=[lambda: calls.append(1)]) as daemon:
+        assert comes(lambda: len(calls) == 2), "one for each environment that was deployed"
+        daemon.look_at([EnvironmentName("prod"), EnvironmentName("dev")])
+        assert comes(lambda: daemon.busy == 0 and daemon.waiting == 0)
+        world.merge({"prod.yaml": world.file("prod", 3)})
+        daemon.wake()
+        assert comes(lambda: world.runs_live("prod") == 3)
+        assert comes(lambda: len(calls) >= 3)
+    assert len(calls) == 3, "nothing changed in the passes between"
 
 
 def test_a_chore_waits_for_its_time() -> None:
