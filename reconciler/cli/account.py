@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from reconciler.cli import documents, story
+from reconciler import documents
+from reconciler.cli import story
 from reconciler.cli.exits import ExitCode, Stop
 from reconciler.cli.past import Past, unsettled
 from reconciler.cli.render import Cell, Page, word

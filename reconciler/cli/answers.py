@@ -51,7 +51,7 @@ def get(
     RUN is the live run, with the declared one behind an arrow when that is another; REVISION the commit of the
     declaration; AGE how long it has stood like this. In `-o wide` ROLLBACK tells whether going back would work now.
     """
-    from reconciler.cli import documents, listing, memory
+    from reconciler.cli import forms, listing, memory
 
     with memory.recall(settings_file(ctx)) as known:
         if watch:
@@ -59,7 +59,7 @@ def get(
             return
         statuses = known.store.statuses()
         if not statuses and not environments and output in (Output.JSON, Output.YAML):
-            documents.answer(output, lambda: listing.environment_list([], {}), (), lambda: None)
+            forms.answer(output, lambda: listing.environment_list([], {}), (), lambda: None)
         names = memory.chosen(environments, statuses)
         listing.show_environments(known.store, [statuses[name] for name in names], output)
         memory.remark_idle(known.settings)
@@ -79,7 +79,8 @@ def describe(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Show all that is known of one environment, now or at a time that has passed."""
-    from reconciler.cli import documents, listing, memory
+    from reconciler import documents
+    from reconciler.cli import forms, listing, memory
 
     if at is not None:
         _describe_past(settings_file(ctx), environment, at, output)
@@ -90,7 +91,7 @@ def describe(
         (name,) = memory.chosen([environment], statuses)
         status, hand = statuses[name], store.hand(name)
         attempts, transitions = store.attempts(name, 10), store.transitions(name, limit=10)
-        documents.answer(
+        forms.answer(
             output,
             lambda: documents.kind(
                 "Description",
@@ -107,7 +108,8 @@ def describe(
 
 
 def _describe_past(config: Path | None, environment: str, text: str, output: Output) -> None:
-    from reconciler.cli import account, documents, memory, past
+    from reconciler import documents
+    from reconciler.cli import account, forms, memory, past
     from reconciler.clock import SystemClock
 
     at = past.instant(text)
@@ -121,7 +123,7 @@ def _describe_past(config: Path | None, environment: str, text: str, output: Out
         found = past.recall(known.store, name, at)
         if found is None:
             raise account.nothing(known.store, name, at)
-        documents.answer(output, lambda: account.document(found), [name], lambda: account.tell(found))
+        forms.answer(output, lambda: account.document(found), [name], lambda: account.tell(found))
 
 
 def why(ctx: typer.Context, environment: EnvironmentArgument, output: OutputOption = Output.TABLE) -> None:
@@ -129,7 +131,8 @@ def why(ctx: typer.Context, environment: EnvironmentArgument, output: OutputOpti
 
     Shows each gate with its evidence. Exits with 3 when a gate holds.
     """
-    from reconciler.cli import documents, memory, story
+    from reconciler import documents
+    from reconciler.cli import forms, memory, story
     from reconciler.cli.render import Page
     from reconciler.clock import SystemClock
     from reconciler.model import Verdict
@@ -139,7 +142,7 @@ def why(ctx: typer.Context, environment: EnvironmentArgument, output: OutputOpti
         (name,) = memory.chosen([environment], statuses)
         status, hand = statuses[name], known.store.hand(name)
         attempts = known.store.attempts(name, 10)
-        documents.answer(
+        forms.answer(
             output,
             lambda: documents.kind(
                 "Explanation", {"summary": story.summary(status, hand), **documents.environment(status, hand)}
@@ -170,7 +173,8 @@ def history(
 
     A table ends after the newest 20, and says so; every other form has all of them, unless --limit says how many.
     """
-    from reconciler.cli import documents, listing, memory, render, sheet
+    from reconciler import documents
+    from reconciler.cli import forms, listing, memory, render, sheet
 
     if (environment is None) is not every:
         raise Stop(ExitCode.USAGE, "name one environment, or give --all")
@@ -182,7 +186,7 @@ def history(
         if output is HistoryOutput.CSV:
             render.raw(sheet.attempts(attempts))
             return
-        documents.answer(
+        forms.answer(
             Output(output.value),
             lambda: documents.kind("AttemptList", {"items": [documents.attempt(item) for item in attempts]}),
             [str(item.id) for item in attempts],
@@ -200,7 +204,8 @@ def events(
     watch: WatchOption = False,
 ) -> None:
     """Show changes of state: the newest N, shown oldest first."""
-    from reconciler.cli import documents, listing, memory
+    from reconciler import documents
+    from reconciler.cli import forms, listing, memory
     from reconciler.model import EnvironmentName
 
     with memory.recall(settings_file(ctx)) as known:
@@ -211,7 +216,7 @@ def events(
             listing.follow_events(known.store, name, limit, output)
             return
         found = known.store.transitions(name, limit=limit)
-        documents.answer(
+        forms.answer(
             output,
             lambda: documents.kind("EventList", {"items": [documents.transition(item) for item in found]}),
             [str(item.id) for item in found],

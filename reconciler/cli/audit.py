@@ -12,8 +12,8 @@ from reconciler.cli.exits import ExitCode, Stop
 from reconciler.cli.options import Output, settings_file
 
 if TYPE_CHECKING:
-    from reconciler.cli.documents import Document
     from reconciler.core.audit import Checkpoint, Signatures, Verification
+    from reconciler.documents import Document
     from reconciler.ports import Store
     from reconciler.settings import Settings
     from reconciler.signing import Signer
@@ -84,12 +84,13 @@ def verify(
     An edited, dropped, reordered or cut entry is found from the file alone. That the whole file was computed anew is
     found with --key, and that its end was cut with --anchor. Exits with 1 when something is wrong.
     """
-    from reconciler.cli import documents
+    from reconciler import documents
+    from reconciler.cli import forms
 
     signatures = _signatures(key) if key else None
     anchors = _anchors(anchor, ref) if anchor else ()
     found = _verified(file, signatures, anchors)
-    documents.answer(
+    forms.answer(
         Output(output.value),
         lambda: documents.kind("AuditVerification", _document(found)),
         [],
@@ -105,15 +106,15 @@ def checkpoint(ctx: typer.Context, output: DocumentOption = DocumentOutput.TABLE
 
     The daemon does this by itself every audit.checkpoint_seconds. With audit.anchor set up, it is pushed there.
     """
-    from reconciler import wiring
-    from reconciler.cli import documents, memory
+    from reconciler import documents, wiring
+    from reconciler.cli import forms, memory
 
     with memory.recall(settings_file(ctx)) as known:
         audit = known.settings.audit
         made = wiring.open_notary(known.settings, known.store).checkpoint()
     if made is None:
         raise Stop(ExitCode.NOT_YET, "there is no entry to sign yet")
-    documents.answer(
+    forms.answer(
         Output(output.value),
         lambda: documents.kind("AuditCheckpoint", _checkpoint_document(made, audit.anchor)),
         [],

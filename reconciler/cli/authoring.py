@@ -13,9 +13,9 @@ from reconciler.cli.exits import ExitCode, Stop
 from reconciler.cli.options import EnvironmentArgument, Output, OutputOption, known_environments, settings_file
 
 if TYPE_CHECKING:
-    from reconciler.cli.documents import Document
     from reconciler.cli.proposing.proposal import File, Proposed, Tip
     from reconciler.core.authoring import Move, Pin
+    from reconciler.documents import Document
     from reconciler.model import EnvironmentName
     from reconciler.settings import Settings
 
@@ -146,7 +146,8 @@ def _at_the_tip(ctx: typer.Context, repo: Path, remote: str, branch: str | None)
 
 
 def _carry_out(settings: Settings, tip: Tip, file: File, move: Move, dry_run: bool, output: Output) -> None:
-    from reconciler.cli import documents
+    from reconciler import documents
+    from reconciler.cli import forms
     from reconciler.cli.proposing import proposal
     from reconciler.cli.render import note
 
@@ -160,7 +161,7 @@ def _carry_out(settings: Settings, tip: Tip, file: File, move: Move, dry_run: bo
             note("note: the commit is not signed; unless the operator believes author lines, it can't be let in:")
             note("  set commit.gpgsign and a key, and run this again")
         done = proposal.with_url(settings, tip, done)
-    documents.answer(
+    forms.answer(
         output,
         lambda: documents.kind("Proposal", _document(move, done)),
         [move.branch],
@@ -169,7 +170,8 @@ def _carry_out(settings: Settings, tip: Tip, file: File, move: Move, dry_run: bo
 
 
 def _nothing_to_do(environment: EnvironmentName, declared: Pin, output: Output) -> None:
-    from reconciler.cli import documents
+    from reconciler import documents
+    from reconciler.cli import forms
     from reconciler.cli.render import note, say
 
     body = {
@@ -182,7 +184,7 @@ def _nothing_to_do(environment: EnvironmentName, declared: Pin, output: Output) 
     text = f"{environment} declares run {declared.run_id} already; nothing to do"
     if output is Output.NAME:
         note(text)
-    documents.answer(output, lambda: documents.kind("Proposal", body), (), lambda: say(text))
+    forms.answer(output, lambda: documents.kind("Proposal", body), (), lambda: say(text))
 
 
 def _document(move: Move, done: Proposed) -> Document:

@@ -19,10 +19,10 @@ from typing import cast
 
 from reconciler import statefolder, wiring
 from reconciler.cli import memory, permitted, render
-from reconciler.cli.documents import Document
 from reconciler.cli.exits import hint_of
 from reconciler.cli.render import Cell
 from reconciler.core.readable import counted
+from reconciler.documents import Document
 from reconciler.errors import PolicyDenied, Reason, ReconcilerError
 from reconciler.model import RunId
 from reconciler.ports import Checkable, Source

@@ -43,7 +43,8 @@ def validate(
 
     findings = validation.validate(paths or [Path("environments")])
     if output in (Output.JSON, Output.YAML):
-        from reconciler.cli import documents
+        from reconciler import documents
+        from reconciler.cli import forms
 
         items = [documents.problem(problem) for problem in findings.problems]
         notes = [
@@ -52,7 +53,7 @@ def validate(
         ]
         body = {"environments": findings.environments, "policies": findings.policies, "items": items, "notes": notes}
         document = documents.kind("ProblemList", body)
-        documents.answer(output, lambda: document, (), lambda: None)
+        forms.answer(output, lambda: document, (), lambda: None)
     else:
         _show(findings)
     if findings.problems:
@@ -88,11 +89,12 @@ def diff(
 
     Path by path; both sides are looked at anew, and nothing is changed.
     """
-    from reconciler.cli import difference, documents, memory
+    from reconciler import documents
+    from reconciler.cli import difference, forms, memory
 
     with memory.recall(settings_file(ctx)) as known:
         found = difference.find(known.settings, known.store, environment)
-    documents.answer(
+    forms.answer(
         output,
         lambda: documents.kind("Difference", difference.document(found)),
         [item.path for item in found.drift],
@@ -190,7 +192,8 @@ def publish(
 
 
 def _tell(run: Run, folder: Path, output: Output) -> None:
-    from reconciler.cli import documents
+    from reconciler import documents
+    from reconciler.cli import forms
     from reconciler.cli.render import note, say
 
     def table() -> None:
@@ -200,7 +203,7 @@ def _tell(run: Run, folder: Path, output: Output) -> None:
             say(f"  sha256: {artifact.sha256}")
 
     items = [{"name": a.name, "file": a.file, "size": a.size, "sha256": a.sha256} for a in run.artifacts]
-    documents.answer(
+    forms.answer(
         output,
         lambda: documents.kind("PublishedRun", {"runId": run.run_id, "artifacts": items}),
         [artifact.name for artifact in run.artifacts],

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from reconciler import wiring
+from reconciler import documents, wiring
 from reconciler.catalog import Declared as DeclaredFile
-from reconciler.cli import documents, memory
+from reconciler.cli import memory
 from reconciler.cli.exits import ExitCode, Stop
 from reconciler.cli.render import Cell, Page, note
 from reconciler.errors import PolicyDenied, Reason, Transient

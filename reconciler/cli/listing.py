@@ -10,7 +10,8 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from reconciler.cli import documents, lives, render, story
+from reconciler import documents
+from reconciler.cli import forms, lives, render, story
 from reconciler.cli.memory import Memory, chosen, hand_of
 from reconciler.cli.options import Output
 from reconciler.cli.render import Cell, Page, age, span, word
@@ -42,7 +43,7 @@ def show_environments(store: Store, statuses: Sequence[Status], output: Output) 
     """Print environments in the order given."""
     hands = store.hands()
     rows = [_row(status, hand_of(hands, status.environment), output, _now()) for status in statuses]
-    documents.answer(
+    forms.answer(
         output,
         lambda: environment_list(statuses, hands),
         [status.environment for status in statuses],

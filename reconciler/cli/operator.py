@@ -129,11 +129,12 @@ def check(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Look whether all that the daemon needs is there."""
-    from reconciler.cli import checks, documents
+    from reconciler import documents
+    from reconciler.cli import checks, forms
 
     config = settings_file(ctx)
     found = [checks.daemon(config)] if daemon else checks.everything(config)
-    documents.answer(
+    forms.answer(
         output,
         lambda: documents.kind("CheckList", {"items": [checks.document(item) for item in found]}),
         [item.name for item in found if not item.ok],

@@ -10,7 +10,7 @@ import csv
 import io
 from collections.abc import Iterable
 
-from reconciler.cli import documents
+from reconciler import documents
 from reconciler.core.readable import escape
 from reconciler.model import Attempt
 

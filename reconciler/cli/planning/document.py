@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from reconciler.cli.documents import Document, declared, gate, kind, live, time
 from reconciler.core import plandoc
 from reconciler.core.alterations import Setting
 from reconciler.core.contents import FileChange, FileFact
 from reconciler.core.plandoc import Brief, ChangePlan, Commits, EnvironmentPlan, Files, PolicyChange, Running
+from reconciler.documents import Document, declared, gate, kind, live, time
 
 
 def document(plan: ChangePlan) -> Document:

@@ -1,18 +1,15 @@
-"""The JSON contract: what each kind of answer looks like to a program. Keys are only ever added.
+"""The JSON contract of the command line and of the HTTP API: what each kind of answer looks like to a program.
 
-Every document has `apiVersion` and `kind`; keys are camelCase; times are RFC 3339 in UTC; what is not known is
-null; run ids are numbers; digests and commits are in full.
+Keys are only ever added. Every document has `apiVersion` and `kind`; keys are camelCase; times are RFC 3339 in UTC;
+what is not known is null; run ids are numbers; digests and commits are in full.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from reconciler.cli import render
-from reconciler.cli.options import Output
 from reconciler.core.yamltree import Problem
 from reconciler.model import (
     Attempt,
@@ -33,22 +30,6 @@ Document = dict[str, Any]
 def kind(name: str, body: Document) -> Document:
     """A document of one kind."""
     return {"apiVersion": API_VERSION, "kind": name, **body}
-
-
-def answer(output: Output, document: Callable[[], Document], names: Iterable[str], table: Callable[[], object]) -> None:
-    """Print one answer as it was asked for."""
-    match output:
-        case Output.JSON:
-            render.raw(json.dumps(document(), indent=2))
-        case Output.YAML:
-            import yaml
-
-            render.raw(yaml.safe_dump(document(), sort_keys=False))
-        case Output.NAME:
-            for name in names:
-                render.say(name)
-        case _:
-            table()
 
 
 def line(document: Document) -> str:
