@@ -132,4 +132,4 @@ def _tell_gates(page: Page, attempt: Attempt) -> None:
     page.line(Cell("Gates", "head"), f" of attempt {attempt.id} ({attempt.action}), as they were recorded")
     if not attempt.gates:
         page.line(word("-"), indent=2)
-    page.grid([row for result in attempt.gates for row in story.gate_rows(result, "")], indent=2)
+    story.show_gates(page, [row for result in attempt.gates for row in story.gate_rows(result, "")])

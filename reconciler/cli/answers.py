@@ -23,7 +23,7 @@ from reconciler.cli.options import (
     settings_file,
 )
 
-LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="Only the newest N.")]
+LimitOption = Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, max=100_000, help="Only the newest N.")]
 _PAGE = 20
 """Attempts that a table shows, unless it is told how many."""
 _EVERYTHING = 2**31 - 1
@@ -78,7 +78,7 @@ def describe(
     ] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show all that is known of one environment, now or at a time that has passed."""
+    """Show all that is known of one environment, now or then."""
     from reconciler import documents
     from reconciler.cli import forms, listing, memory
 
@@ -162,7 +162,12 @@ def history(
     limit: Annotated[
         int | None,
         typer.Option(
-            "--limit", "-n", min=1, max=100_000, help=f"Only the newest N; default: {_PAGE} of a table, else all."
+            "--limit",
+            "-n",
+            metavar="N",
+            min=1,
+            max=100_000,
+            help=f"Only the newest N; default: {_PAGE} of a table, else all.",
         ),
     ] = None,
     output: Annotated[
@@ -177,7 +182,7 @@ def history(
     from reconciler.cli import forms, listing, memory, render, sheet
 
     if (environment is None) is not every:
-        raise Stop(ExitCode.USAGE, "name one environment, or give --all")
+        raise Stop(ExitCode.USAGE, "of which environment?", "name one, or give --all")
     with memory.recall(settings_file(ctx)) as known:
         name = memory.with_history(known, environment) if environment else None
         count = limit or (_PAGE if output in (HistoryOutput.TABLE, HistoryOutput.WIDE) else _EVERYTHING)
@@ -203,9 +208,11 @@ def events(
     output: OutputOption = Output.TABLE,
     watch: WatchOption = False,
 ) -> None:
-    """Show changes of state: the newest N, shown oldest first."""
+    """Show changes of state: the newest N, oldest first."""
     from reconciler import documents
     from reconciler.cli import forms, listing, memory
+    from reconciler.cli.commands import closest
+    from reconciler.cli.render import note
     from reconciler.model import EnvironmentName
 
     with memory.recall(settings_file(ctx)) as known:
@@ -213,6 +220,9 @@ def events(
         if name is not None and not watch:
             memory.chosen([name], known.store.statuses())
         if watch:
+            if name is not None and name not in (statuses := known.store.statuses()):
+                close = closest(name, statuses)
+                note(f"note: nothing is known of {name} so far" + (f"; did you mean {close}?" if close else ""))
             listing.follow_events(known.store, name, limit, output)
             return
         found = known.store.transitions(name, limit=limit)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO, TypeVar
 
 import typer
 
+from reconciler.cli.commands import Command
 from reconciler.cli.exits import ExitCode, Stop
 from reconciler.cli.options import Output, settings_file
 
 if TYPE_CHECKING:
+    from reconciler.cli.progress import Progress
     from reconciler.core.audit import Checkpoint, Signatures, Verification
     from reconciler.documents import Document
     from reconciler.ports import Store
@@ -32,11 +35,14 @@ class DocumentOutput(StrEnum):
 
 
 DocumentOption = Annotated[DocumentOutput, typer.Option("--output", "-o", help="How to print the answer.")]
+T = TypeVar("T")
+_TOLD_EACH = 1_000
+"""Lines between two words of progress."""
 KEY_BYTES = 32 * 1024
 """Largest file of public keys that is read."""
 
 
-@app.command()
+@app.command(cls=Command)
 def export(
     ctx: typer.Context,
     file: Annotated[
@@ -63,7 +69,7 @@ def export(
     note(counted(count, "entry", "entries") + ("" if signer else ", not signed: there is no key yet"))
 
 
-@app.command()
+@app.command(cls=Command)
 def verify(
     file: Annotated[str, typer.Argument(metavar="FILE", help="An export; - for stdin.")],
     key: Annotated[
@@ -100,7 +106,7 @@ def verify(
         raise typer.Exit(ExitCode.FAILED)
 
 
-@app.command()
+@app.command(cls=Command)
 def checkpoint(ctx: typer.Context, output: DocumentOption = DocumentOutput.TABLE) -> None:
     """Sign how far the record has come, now.
 
@@ -220,15 +226,24 @@ def _as_options(text: str) -> str:
 def _verified(file: str, signatures: Signatures | None, anchors: tuple[Checkpoint, ...]) -> Verification:
     import sys
 
+    from reconciler.cli.progress import showing
     from reconciler.core.audit import lines, verify
 
-    if file == "-":
+    if file == "-":  # what comes through a pipe may be long in coming, and is asked for by somebody else
         return verify(lines(sys.stdin.buffer), signatures, anchors)
     try:
-        with Path(file).open("rb") as export:
-            return verify(lines(export), signatures, anchors)
+        with Path(file).open("rb") as export, showing(f"checking {file}") as progress:
+            return verify(_counted(lines(export), file, progress), signatures, anchors)
     except OSError as error:
         raise Stop(ExitCode.USAGE, f"{file}: {error.strerror}", "name a file that `audit export` wrote") from None
+
+
+def _counted(lines: Iterable[T], file: str, progress: Progress) -> Iterator[T]:
+    """The same, while somebody is told how far it has come."""
+    for n, one in enumerate(lines, 1):
+        if n % _TOLD_EACH == 0:
+            progress.tell(f"checking {file}: line {n}")
+        yield one
 
 
 def _document(found: Verification) -> Document:

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 RepoOption = Annotated[
     Path, typer.Option("--repo", metavar="DIR", help="Your clone of the repository with the declarations.")
 ]
-RemoteOption = Annotated[str, typer.Option("--remote", help="The remote in your clone.")]
+RemoteOption = Annotated[str, typer.Option("--remote", metavar="NAME", help="The remote in your clone.")]
 BranchOption = Annotated[
-    str | None, typer.Option("--branch", help="The tracked branch; default: repository.branch of the settings.")
+    str | None,
+    typer.Option("--branch", metavar="NAME", help="The tracked branch; default: repository.branch of the settings."),
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the change and its message; push nothing.")]
 
@@ -48,7 +49,7 @@ def promote(
     dry_run: DryRunOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Propose another run for an environment: a branch that changes the two lines.
+    """Propose another run: a branch that changes the two lines.
 
     Looks the run up at CI, commits under your name in your clone, pushes, and opens a pull request where the forge
     has them. Nothing runs before somebody lets it in. The same command twice gives one branch.
@@ -86,7 +87,7 @@ def rollback(
     dry_run: DryRunOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Propose an earlier release for an environment: a branch that changes the two lines back.
+    """Propose an earlier release: the two lines changed back.
 
     The last good release is the one before the declared one, by the memory, or else by the history of the file. The
     digest is that of then; CI is not asked. Nothing runs before somebody lets it in.

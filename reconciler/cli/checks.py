@@ -17,14 +17,16 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from reconciler import statefolder, wiring
+from reconciler import routes, statefolder, wiring
 from reconciler.cli import memory, permitted, render
 from reconciler.cli.exits import hint_of
 from reconciler.cli.render import Cell
-from reconciler.core.readable import counted
+from reconciler.core.notifying import Route
+from reconciler.core.readable import counted, moment
 from reconciler.documents import Document
 from reconciler.errors import PolicyDenied, Reason, ReconcilerError
 from reconciler.model import RunId
+from reconciler.notifications.channel import Channel, NotSent
 from reconciler.ports import Checkable, Source
 from reconciler.settings import Settings, find_file, load
 
@@ -70,6 +72,7 @@ def everything(config: Path | None) -> list[Check]:
     if all(check.ok for check in found):  # else what is wrong is told already, and stands in the way
         found += _environments(settings)
     found += _web(settings)
+    found += _notifications(settings)
     found += [_root(settings, root) for root in _roots(settings)]
     return found
 
@@ -215,11 +218,44 @@ def _environments(settings: Settings) -> Iterator[Check]:
 
 
 def _web(settings: Settings) -> Iterator[Check]:
-    """The listener, when there is to be one."""
+    """The listener, when there is to be one, and who may read what."""
     web = settings.web
     if web.listen or web.webhook_secret_env or web.webhook_secret_file:
         taken = statefolder.running(settings.state)  # by the very daemon that is to have it
         yield _asked("web", partial(wiring.check_listener, settings, taken=taken))
+
+
+def _notifications(settings: Settings) -> Iterator[Check]:
+    """Each route: whether its address can be used, and whether it took the last message. Nothing is sent."""
+    try:
+        found = routes.open_routes(settings)
+    except ReconcilerError as error:
+        yield Check("notifications", False, f"{error.reason}: {error.message}", error.hint)
+        return
+    for route, channel in found:
+        yield _route(settings, route, channel)
+
+
+def _route(settings: Settings, route: Route, channel: Channel) -> Check:
+    name = f"notifications.{route.name}"
+    try:
+        kind = channel.check()
+    except NotSent as error:
+        return Check(name, False, error.message, error.hint)
+    failing = _asked(name, partial(_failing, settings, route))
+    if not failing.ok or failing.message:
+        hint = failing.hint or f"reconciler notify --test {route.name}"
+        return Check(name, False, failing.message, hint)
+    return Check(name, True, f"{kind}: tells of {', '.join(sorted(route.kinds))} in {', '.join(route.environments)}")
+
+
+def _failing(settings: Settings, route: Route) -> str:
+    """Since when a route takes nothing, and why; empty when it does, or was never asked."""
+    if not memory.exists(settings):
+        return ""
+    with memory.opened(settings) as store:
+        told = store.told_route(route.name)
+    return f"takes nothing since {moment(told.failed_since)}: {told.failure}" if told and told.failed_since else ""
 
 
 def _roots(settings: Settings) -> Iterator[Path]:

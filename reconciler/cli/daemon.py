@@ -19,12 +19,14 @@ _DECISIONS = 4
 
 if TYPE_CHECKING:
     from reconciler.cli.log import Log
+    from reconciler.cli.reports import Reports
     from reconciler.daemon import Daemon
     from reconciler.metrics.figures import Figures
     from reconciler.metrics.passes import Passes
     from reconciler.model import EnvironmentName, Status
     from reconciler.runner import Runner
     from reconciler.settings import Settings
+    from reconciler.web import Opened
     from reconciler.wiring import System
 
 
@@ -51,7 +53,7 @@ def run(ctx: typer.Context) -> None:
             tell=log.info,
             say=lambda environment, told: log.info(told, environment=environment),
         )
-        with _listening(system, daemon, log, figures) as url:
+        with _listening(system, runner, daemon, reports, log, figures) as url:
             if figures is not None:
                 _read(figures, system, runner, daemon, passes)
             log.info("started", **_tracked(system.settings), **({"listening": url} if url else {}))
@@ -96,16 +98,34 @@ def _requests_of(system: System) -> Callable[[], int] | None:
 
 
 @contextlib.contextmanager
-def _listening(system: System, daemon: Daemon, log: Log, figures: Figures | None) -> Iterator[str]:
-    """Answer HTTP while the daemon runs, if it is to; gives the address, or nothing."""
-    from reconciler import wiring
-
-    listener = wiring.open_listener(system, daemon, _WebLog(log), figures.scrape if figures else None)
-    if listener is None:
+def _listening(
+    system: System, runner: Runner, daemon: Daemon, reports: Reports, log: Log, figures: Figures | None
+) -> Iterator[str]:
+    """Answer HTTP while the daemon runs, if it is to and can; gives the address, or nothing."""
+    opened = _opened(system, runner, daemon, reports, log, figures)
+    if opened is None:
         yield ""
         return
-    with listener:
-        yield listener.url
+    reports.tell(opened.changed)
+    with opened.listener:
+        yield opened.listener.url
+
+
+def _opened(
+    system: System, runner: Runner, daemon: Daemon, reports: Reports, log: Log, figures: Figures | None
+) -> Opened | None:
+    if system.settings.web.listen is None:
+        from reconciler import wiring
+
+        return wiring.open_listener(system, runner, daemon, _WebLog(log))  # says so when a secret is named all the same
+    from reconciler import web, wiring
+
+    scrape = figures.scrape if figures else None
+    try:
+        return wiring.open_listener(system, runner, daemon, _WebLog(log), scrape, lambda: reports.problem)
+    except web.Taken as taken:
+        log.warning("no pages are served", message=taken.message, hint=taken.hint)
+        return None
 
 
 class _WebLog:
@@ -129,7 +149,8 @@ class _WebLog:
         if hint is None:
             self._log.error("unexpected error in the listener", exc_info=problem)
         else:
-            self._log.warning("webhooks can't be proven, so none is taken", message=str(problem), hint=hint)
+            told = getattr(problem, "consequence", "pages and API can't tell everything")
+            self._log.warning(told, message=str(problem), hint=hint)
 
 
 def _tracked(settings: Settings) -> dict[str, object]:
@@ -270,6 +291,6 @@ def _system(config: Path | None, passes: Passes | None = None) -> Iterator[Syste
     from reconciler.settings import load
 
     settings = load(config)
-    trace, heard = (passes.step, passes.recorded) if passes else (wiring.silent, None)
-    with statefolder.exclusive(settings.state), memory.opened(settings, trace, heard) as store:
+    trace = passes.step if passes else wiring.silent
+    with statefolder.exclusive(settings.state), memory.opened(settings, trace, passes) as store:
         yield wiring.build(settings, store, trace)

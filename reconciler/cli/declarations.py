@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reconciler.cli.annotating import Form, FormOption, annotations_of
 from reconciler.cli.exits import ExitCode, Stop
 from reconciler.cli.options import EnvironmentArgument, Output, OutputOption, settings_file
 
@@ -32,17 +33,18 @@ def validate(
     paths: Annotated[
         list[Path] | None, typer.Argument(metavar="PATH", help="Files or folders; default: ./environments.")
     ] = None,
-    output: OutputOption = Output.TABLE,
+    output: FormOption = Form.TABLE,
 ) -> None:
-    """Check environment files and the policy file: every problem with its place.
+    """Check environment files and the policy: every problem.
 
-    For editors, pre-commit and CI. Exits with 1 when there is a problem. Needs no settings and no network. The
-    environments in promote.after are looked up in the whole folder, also when only some of its files are named.
+    Each with file, line and column; for editors, pre-commit and CI. Exits with 1 when there is a problem. Needs no
+    settings and no network. The environments in promote.after are looked up in the whole folder, also when only some
+    of its files are named.
     """
     from reconciler.cli import validation
 
     findings = validation.validate(paths or [Path("environments")])
-    if output in (Output.JSON, Output.YAML):
+    if output in (Form.JSON, Form.YAML):
         from reconciler import documents
         from reconciler.cli import forms
 
@@ -53,21 +55,25 @@ def validate(
         ]
         body = {"environments": findings.environments, "policies": findings.policies, "items": items, "notes": notes}
         document = documents.kind("ProblemList", body)
-        forms.answer(output, lambda: document, (), lambda: None)
+        forms.answer(Output(output), lambda: document, (), lambda: None)
     else:
-        _show(findings)
+        _show(findings, output)
     if findings.problems:
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _show(findings: Findings) -> None:
+def _show(findings: Findings, output: Form) -> None:
     from reconciler.cli.render import note, say
     from reconciler.core.readable import counted
 
-    for problem in findings.problems:
-        say(str(problem))
-    for remark in findings.notes:
-        note(f"note: {remark}")
+    if output is Form.GITHUB:
+        for line in annotations_of(findings):
+            say(line)
+    else:
+        for problem in findings.problems:
+            say(str(problem))
+        for remark in findings.notes:
+            note(f"note: {remark}")
     count = len(findings.problems)
     if count:
         files = len({problem.file for problem in findings.problems})
@@ -91,8 +97,9 @@ def diff(
     """
     from reconciler import documents
     from reconciler.cli import difference, forms, memory
+    from reconciler.cli.progress import showing
 
-    with memory.recall(settings_file(ctx)) as known:
+    with memory.recall(settings_file(ctx)) as known, showing(f"comparing every byte that is live in {environment}"):
         found = difference.find(known.settings, known.store, environment)
     forms.answer(
         output,
@@ -109,7 +116,10 @@ def schema(
         Document, typer.Argument(metavar="KIND", help="environment or policy: of which file.")
     ] = Document.ENVIRONMENT,
 ) -> None:
-    """Print the JSON Schema of environment files, or of the policy file, for editors."""
+    """Print the JSON Schema of environment files, for editors.
+
+    Or that of the policy file, when `policy` is named.
+    """
     from reconciler.cli.render import raw
 
     raw(schema_text(of))
@@ -129,26 +139,36 @@ def publish(
     artifacts: Annotated[list[str], typer.Argument(metavar="NAME=FILE", help="Artifacts and their files.")],
     ctx: typer.Context,
     run_id: Annotated[
-        int | None, typer.Option(envvar="GITHUB_RUN_ID", min=1, help="The CI run's number; needed.")
+        int | None, typer.Option(envvar="GITHUB_RUN_ID", metavar="ID", min=1, help="The CI run's number; needed.")
     ] = None,
     repository: Annotated[
-        str | None, typer.Option(envvar="GITHUB_REPOSITORY", help="The repository that was built; needed.")
+        str | None,
+        typer.Option(envvar="GITHUB_REPOSITORY", metavar="OWNER/NAME", help="The repository that was built; needed."),
     ] = None,
     branch: Annotated[
-        str | None, typer.Option(envvar="GITHUB_REF_NAME", help="The branch that was built; needed.")
+        str | None, typer.Option(envvar="GITHUB_REF_NAME", metavar="NAME", help="The branch that was built; needed.")
     ] = None,
-    event: Annotated[str | None, typer.Option(envvar="GITHUB_EVENT_NAME", help="What started the run; needed.")] = None,
+    event: Annotated[
+        str | None, typer.Option(envvar="GITHUB_EVENT_NAME", metavar="NAME", help="What started the run; needed.")
+    ] = None,
     commit: Annotated[
-        str | None, typer.Option(envvar="GITHUB_SHA", help="The commit that was built, in full; needed.")
+        str | None, typer.Option(envvar="GITHUB_SHA", metavar="SHA", help="The commit that was built, in full; needed.")
     ] = None,
     head_repository: Annotated[
-        str | None, typer.Option(help="Where the code came from, when from a fork; default: the repository.")
+        str | None,
+        typer.Option(metavar="OWNER/NAME", help="Where the code came from, when from a fork; default: the repository."),
     ] = None,
-    conclusion: Annotated[str, typer.Option(help="How the run ended.")] = "success",
-    attempt: Annotated[int, typer.Option(envvar="GITHUB_RUN_ATTEMPT", min=1, help="Which attempt of the run.")] = 1,
+    conclusion: Annotated[str, typer.Option(metavar="WORD", help="How the run ended.")] = "success",
+    attempt: Annotated[
+        int, typer.Option(envvar="GITHUB_RUN_ATTEMPT", metavar="N", min=1, help="Which attempt of the run.")
+    ] = 1,
     workflow: Annotated[
         str | None,
-        typer.Option(help="The workflow that built it; default: the file in GITHUB_WORKFLOW_REF.", show_default=False),
+        typer.Option(
+            metavar="FILE",
+            help="The workflow that built it; default: the file in GITHUB_WORKFLOW_REF.",
+            show_default=False,
+        ),
     ] = None,
     root: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The folder of runs; default: that of the settings' one source.")
@@ -161,7 +181,9 @@ def publish(
     """
     from reconciler import wiring
     from reconciler.bounds import Bounds
+    from reconciler.cli.progress import showing
     from reconciler.clock import SystemClock
+    from reconciler.core.readable import counted
     from reconciler.model import Run, RunId
     from reconciler.publish import publish as store_run
     from reconciler.settings import load
@@ -186,7 +208,8 @@ def publish(
         created=SystemClock().now(),
         artifacts=(),
     )
-    run = store_run(folder, facts, files, wiring.silent, settings.bounds if settings else Bounds())
+    with showing(f"copying {counted(len(files), 'file')} to {folder}"):
+        run = store_run(folder, facts, files, wiring.silent, settings.bounds if settings else Bounds())
 
     _tell(run, folder, output)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reconciler.cli.commands import Command
 from reconciler.cli.options import settings_file
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ DirOption = Annotated[
 ]
 
 
-@app.command()
+@app.command(cls=Command)
 def up(ctx: typer.Context, folder: DirOption = None) -> None:
     """Set up a demo of its own and start the daemon.
 
@@ -38,10 +39,12 @@ def up(ctx: typer.Context, folder: DirOption = None) -> None:
     step.up(_located(ctx, folder))
 
 
-@app.command()
+@app.command(cls=Command)
 def approve(
     ctx: typer.Context,
-    branch: Annotated[str | None, typer.Argument(help="The proposed branch; default: the only one.")] = None,
+    branch: Annotated[
+        str | None, typer.Argument(metavar="BRANCH", help="The proposed branch; default: the only one.")
+    ] = None,
     folder: DirOption = None,
 ) -> None:
     """Let a proposed branch in, as the reviewer: a signed merge."""
@@ -50,11 +53,11 @@ def approve(
     _play(ctx, folder, lambda tour: step(tour, branch))
 
 
-@app.command()
+@app.command(cls=Command)
 def merge(
     ctx: typer.Context,
     environment: Annotated[str, typer.Argument(metavar="ENV", help="Which environment is promoted.")] = "staging",
-    run_id: Annotated[int, typer.Option("--run", min=1, help="The CI run that it gets.")] = 102,
+    run_id: Annotated[int, typer.Option("--run", metavar="ID", min=1, help="The CI run that it gets.")] = 102,
     folder: DirOption = None,
 ) -> None:
     """Promote a run by a signed change and a signed merge."""
@@ -64,7 +67,7 @@ def merge(
     _play(ctx, folder, lambda tour: step(tour, EnvironmentName(environment), RunId(run_id)))
 
 
-@app.command()
+@app.command(cls=Command)
 def freeze(
     ctx: typer.Context,
     lift: Annotated[bool, typer.Option("--lift", help="End it.")] = False,
@@ -76,7 +79,7 @@ def freeze(
     _play(ctx, folder, step.lift if lift else step.freeze)
 
 
-@app.command()
+@app.command(cls=Command)
 def smuggle(
     ctx: typer.Context,
     revert: Annotated[bool, typer.Option("--revert", help="Take it back.")] = False,
@@ -88,7 +91,7 @@ def smuggle(
     _play(ctx, folder, step.revert if revert else step.smuggle)
 
 
-@app.command()
+@app.command(cls=Command)
 def tamper(
     ctx: typer.Context,
     restore: Annotated[bool, typer.Option("--restore", help="Put the bytes back, and retry.")] = False,
@@ -100,7 +103,7 @@ def tamper(
     _play(ctx, folder, step.restore if restore else step.tamper)
 
 
-@app.command()
+@app.command(cls=Command)
 def drift(ctx: typer.Context, folder: DirOption = None) -> None:
     """Edit the live release of staging by hand, and see it mended."""
     from reconciler.demo.drift import drift as step
@@ -108,15 +111,15 @@ def drift(ctx: typer.Context, folder: DirOption = None) -> None:
     _play(ctx, folder, step)
 
 
-@app.command(name="break")
+@app.command(name="break", cls=Command)
 def break_it(ctx: typer.Context, folder: DirOption = None) -> None:
-    """Deploy a service that does not become healthy, and see it go back by itself."""
+    """Deploy a service that does not become healthy: it goes back."""
     from reconciler.demo.breaking import break_it as step
 
     _play(ctx, folder, step)
 
 
-@app.command()
+@app.command(cls=Command)
 def down(ctx: typer.Context, folder: DirOption = None) -> None:
     """Stop the daemon and remove the demo's folder; nothing is left."""
     from reconciler.demo import up as step

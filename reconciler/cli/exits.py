@@ -28,6 +28,8 @@ class ExitCode(IntEnum):
     """What was waited for did not come in time."""
     NOT_YET = 8
     """Nothing is known yet; the same command may answer later."""
+    INTERRUPTED = 130
+    """Ctrl-C, as shells count it."""
 
 
 class Stop(Exception):
@@ -62,7 +64,14 @@ def hint_of(error: ReconcilerError, named: Path | None) -> str:
         file = os.environ.get(_VARIABLE)
         if file and not Path(file).exists():
             return f"{_VARIABLE} names it: unset {_VARIABLE}, or `make run`"
+    if error.reason is Reason.INVALID_SETTINGS and named is not None and not named.exists():
+        return "name a file that is there: -c FILE"
     return error.hint
+
+
+def pointer_of(error: ReconcilerError) -> str | None:
+    """The reason whose page says more; a mistake in what was typed or set up is told in full by its message."""
+    return None if error.reason in _MISTAKES else error.reason
 
 
 _VARIABLE = "RECONCILER_CONFIG"

@@ -25,7 +25,7 @@ LOOK_SECONDS = 0.5
 
 _TABLE = ("NAME", "RUN", "REVISION", "SYNC", "HEALTH", "READY", "AGE", "MESSAGE")
 _WIDE = (*_TABLE[:-1], "LIVE SHA256", "LIVE APPROVED BY", "LIVE REQUEST", "REASON", "TARGET", "ROLLBACK", "MESSAGE")
-_SPARE = ("REVISION",)
+_SPARE = ("REVISION", "AGE", "READY")
 Row = Sequence[Cell | str]
 Hands = Mapping[EnvironmentName, OperatorHand]
 
@@ -55,6 +55,8 @@ def follow_environments(memory: Memory, wanted: Sequence[str], output: Output) -
     """Print environments, then each that changes, until interrupted."""
     shown: dict[EnvironmentName, tuple[Status, OperatorHand]] = {}
     widths: list[int] = []
+    if not memory.store.statuses():
+        render.note("note: nothing is known yet; waiting for the first look")
     while True:
         statuses, hands = memory.store.statuses(), memory.store.hands()
         names = chosen(wanted, statuses) if statuses else ()
@@ -133,7 +135,7 @@ def describe(
 # --- attempts ------------------------------------------------------------------------------------
 
 _ATTEMPT = ("ID", "STARTED", "ENVIRONMENT", "ACTION", "RUN", "OUTCOME", "TOOK", "APPROVED BY", "REQUEST", "REASON")
-_ATTEMPT_SPARE = ("MESSAGE", "TOOK", "REQUEST")
+_ATTEMPT_SPARE = ("MESSAGE", "TOOK", "REQUEST", "APPROVED BY", "ID", "ACTION")
 
 
 def show_attempts(attempts: Iterable[Attempt], *, wide: bool, of_one: bool) -> None:
@@ -185,6 +187,7 @@ def _attempt_row(attempt: Attempt, wide: bool) -> Row:
 
 # --- events --------------------------------------------------------------------------------------
 
+_EVENT_SPARE = ("MESSAGE", "LIVE", "HEALTH")
 _EVENT = ("AT", "ENVIRONMENT", "SYNC", "HEALTH", "LIVE", "REASON", "MESSAGE")
 
 
@@ -196,7 +199,7 @@ def show_events(
     if wide:
         return render.columns(_EVENT, rows, titles=not widths, least=widths)
     header, shown = _of(_EVENT, rows, of_one)
-    return render.columns(header, shown, titles=not widths, least=widths, cut=True, spare=("MESSAGE",))
+    return render.columns(header, shown, titles=not widths, least=widths, cut=True, spare=_EVENT_SPARE)
 
 
 def follow_events(store: Store, environment: EnvironmentName | None, limit: int, output: Output) -> None:

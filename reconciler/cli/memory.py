@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler import statefolder, wiring
 from reconciler.cli import render
 from reconciler.cli.exits import ExitCode, Stop
-from reconciler.model import Attempt, EnvironmentName, OperatorHand, Status
+from reconciler.model import EnvironmentName, OperatorHand, Status
 from reconciler.ports import Store, Trace
 from reconciler.settings import Settings, load
+from reconciler.stores.heard import Hearer
 
 NOTHING_YET = "nothing is known yet"
 _NAMED = 10
@@ -48,11 +49,9 @@ def recall(config: Path | None) -> Iterator[Memory]:
 
 
 @contextlib.contextmanager
-def opened(
-    settings: Settings, trace: Trace = wiring.silent, heard: Callable[[Attempt], None] | None = None
-) -> Iterator[Store]:
-    """The store, made when there is none; closed at the end. `heard` gets each attempt when it begins and ends."""
-    store = wiring.open_store(settings, trace=trace, heard=heard)
+def opened(settings: Settings, trace: Trace = wiring.silent, hearer: Hearer | None = None) -> Iterator[Store]:
+    """The store, made when there is none; closed at the end. `hearer` hears of each attempt."""
+    store = wiring.open_store(settings, trace=trace, hearer=hearer)
     try:
         yield store
     finally:

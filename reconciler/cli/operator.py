@@ -43,7 +43,9 @@ def retry(ctx: typer.Context, environment: EnvironmentArgument) -> None:
 def suspend(
     ctx: typer.Context,
     environment: EnvironmentArgument,
-    reason: Annotated[str, typer.Option("--reason", help="Why, for whoever asks later.", show_default=False)],
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why, for whoever asks later.", show_default=False)
+    ],
 ) -> None:
     """Leave an environment alone until `resume`.
 
@@ -71,7 +73,9 @@ def resume(ctx: typer.Context, environment: EnvironmentArgument) -> None:
 def accept_rewrite(
     ctx: typer.Context,
     commit: Annotated[str, typer.Argument(metavar="SHA", help="The rewritten branch's tip, or a commit below it.")],
-    reason: Annotated[str, typer.Option("--reason", help="Why, for whoever asks later.", show_default=False)],
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why, for whoever asks later.", show_default=False)
+    ],
 ) -> None:
     """Follow a branch that was rewritten, from a commit on.
 
@@ -131,9 +135,11 @@ def check(
     """Look whether all that the daemon needs is there."""
     from reconciler import documents
     from reconciler.cli import checks, forms
+    from reconciler.cli.progress import showing
 
     config = settings_file(ctx)
-    found = [checks.daemon(config)] if daemon else checks.everything(config)
+    with showing("looking at each part, and asking those that are elsewhere"):
+        found = [checks.daemon(config)] if daemon else checks.everything(config)
     forms.answer(
         output,
         lambda: documents.kind("CheckList", {"items": [checks.document(item) for item in found]}),

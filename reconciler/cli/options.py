@@ -33,13 +33,11 @@ class Globals:
 
 def known_environments(ctx: typer.Context, incomplete: str) -> list[str]:
     """For completion in a shell: names that begin like this. Says nothing when none can be told."""
-    from reconciler.cli import memory
+    from reconciler.cli import completing
 
-    try:
-        config = ctx.find_root().params.get("config")
-        names = memory.names(Path(str(config)) if config else None)
-    except Exception:  # noqa: BLE001 - a shell that completes must not show a traceback
-        return []
+    root = ctx.find_root()
+    named = root.params.get("config") or (root.obj.config if isinstance(root.obj, Globals) else None)
+    names = completing.environments(Path(str(named)) if named else None)
     return [name for name in names if name.startswith(incomplete)]
 
 

@@ -82,14 +82,24 @@ def raw(text: str) -> None:
     typer.echo(text, nl=not text.endswith("\n"))
 
 
-def problem(message: str, hint: str = "") -> None:
-    """An error as every command tells it. Further lines of a message are set in, so that none looks like a hint."""
+def problem(message: str, hint: str = "", reason: str | None = None) -> None:
+    """An error as every command tells it, and where more is said of its reason.
+
+    Further lines of a message are set in, so that none looks like a hint.
+    """
     first, *rest = message.splitlines() or [""]
     note(f"error: {first}")
     for line in rest:
         note(f"  {line}")
     if hint:
         note(f"hint: {hint}")
+    if reason:
+        note(f"see: {explained(reason)}")
+
+
+def explained(reason: str) -> str:
+    """The command that tells more of a reason."""
+    return f"reconciler explain {reason}"
 
 
 def coloured() -> bool:
@@ -189,6 +199,11 @@ class Page:
             emoji=False,
         )
 
+    @property
+    def width(self) -> int:
+        """Columns that there are."""
+        return self._console.width
+
     def line(self, *cells: Cell | str, indent: int = 0) -> None:
         """One paragraph, its cells one behind the other; empty for a blank line."""
         from rich.padding import Padding
@@ -214,6 +229,19 @@ class Page:
             table.add_row(*(self._text(cell) for cell in row))
         if table is not None:
             self._print(Padding(table, (0, 0, 0, indent), expand=False))
+
+    def points(self, items: Iterable[Sequence[Cell | str]], indent: int = 0) -> None:
+        """A list: each item's cells one behind the other, wrapped behind its mark."""
+        from rich.padding import Padding
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 1, 0, 0))
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for cells in items:
+            table.add_row(Text("-"), Text.assemble(*(self._text(cell) for cell in cells)))
+        self._print(Padding(table, (0, 0, 0, indent), expand=False))
 
     def _text(self, value: Cell | str) -> Any:
         from rich.text import Text

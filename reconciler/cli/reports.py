@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from reconciler.cli.log import Changes, Log, Trouble, of_a_chore
+from reconciler.errors import ReconcilerError
 from reconciler.metrics.passes import Passes
 from reconciler.model import Status
 
@@ -26,6 +28,17 @@ class Reports:
         self._trouble = Trouble(log)
         self._passes = passes
         self._figures = figures
+        self._changed: Callable[[], None] = lambda: None
+        self._problem = ""
+
+    def tell(self, changed: Callable[[], None]) -> None:
+        """Call this behind every pass from now on: those that follow the states may have something to read."""
+        self._changed = changed
+
+    @property
+    def problem(self) -> str:
+        """Why the last look at the repository failed, for people; empty when it did not."""
+        return self._problem
 
     def passed(self, status: Status, previous: Status | None, problem: Exception | None) -> None:
         """A pass ended, in the thread that it ran in."""
@@ -33,10 +46,19 @@ class Reports:
         self._changes.passed(status, previous, problem, done)
         if self._figures is not None:
             self._figures.passed(status, problem, done)
+        self._changed()
 
     def looked(self, problem: Exception | None) -> None:
         """A look at the repository ended, or work beside the passes failed; in the thread that looked."""
         seconds = self._passes.looked()
         self._trouble.looked(problem)
+        if not of_a_chore(problem):
+            self._problem = _in_words(problem)
         if self._figures is not None:
             self._figures.looked(problem, seconds, chore=of_a_chore(problem))
+
+
+def _in_words(problem: Exception | None) -> str:
+    if problem is None:
+        return ""
+    return problem.message if isinstance(problem, ReconcilerError) else "the repository can't be looked at"

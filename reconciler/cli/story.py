@@ -6,13 +6,13 @@ Used by `why` and `describe`. Everything shown was recorded by the pass that jud
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from reconciler.cli import lives
-from reconciler.cli.render import Cell, Page, age, word
+from reconciler.cli.render import Cell, Page, age, explained, word
 from reconciler.core.readable import ARROW, counted, moment, short
-from reconciler.errors import BAD_BYTES, DID_NOT_RUN
+from reconciler.errors import BAD_BYTES, DID_NOT_RUN, Reason
 from reconciler.model import Attempt, GateResult, Health, OperatorHand, Status, Sync, Verdict
 
 _MARKS = {
@@ -22,6 +22,8 @@ _MARKS = {
     Verdict.NOT_REACHED: Cell("·", "dim"),
 }
 _SHOWN_DRIFT = 20
+_NARROW = 64
+"""Columns that a page needs for what a gate says beside the gate."""
 _FAILED_FOR_GOOD = BAD_BYTES | DID_NOT_RUN
 """What is not tried again by itself."""
 _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
@@ -91,6 +93,8 @@ def _tell_reason(page: Page, status: Status, hand: OperatorHand) -> None:
     gate = held_gate(status)
     if gate and gate.not_before:
         rows.append((Cell("Not before", "dim"), moment(gate.not_before)))
+    if reason := Reason.SUSPENDED if hand.suspended else status.reason:
+        rows.append((Cell("See", "dim"), explained(reason)))
     if rows:
         page.grid(rows, indent=2)
         page.line()
@@ -141,7 +145,19 @@ def _who(status: Status) -> str:
 def tell_gates(page: Page, status: Status) -> None:
     """Each gate: its word, and beside it what it rests on."""
     page.line(Cell("Gates", "head"))
-    page.grid([row for result in status.gates for row in gate_rows(result, status.message)], indent=2)
+    show_gates(page, [row for result in status.gates for row in gate_rows(result, status.message)])
+
+
+def show_gates(page: Page, rows: Iterable[tuple[Cell | str, ...]]) -> None:
+    """Rows of gates side by side; where that leaves too little room for what they say, with it below."""
+    if page.width >= _NARROW:
+        page.grid(rows, indent=2)
+        return
+    for mark, name, verdict, said in rows:
+        if mark:
+            page.line(mark, " ", name, " ", verdict, indent=2)
+        if said.text if isinstance(said, Cell) else said:
+            page.line(said, indent=4)
 
 
 def gate_rows(result: GateResult, told: str) -> list[tuple[Cell | str, ...]]:

@@ -2,7 +2,7 @@
 
 Needs no settings, repository or network. What it can't know, and the daemon judges later: whether the run
 exists, who approves, and which places the operator allows. Overlaps are found among the files looked at; what
-`promote.after` names is looked up in the whole folder of declarations, since pre-commit names changed files only.
+`promote.after` names is looked up in the whole folder of declarations, since a hook may name changed files only.
 """
 
 from __future__ import annotations

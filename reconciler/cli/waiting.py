@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,7 +47,7 @@ def wait(
     missing = _await(settings, wanted, holds, limit, SystemClock())
     if missing:
         for name, status in missing.items():
-            _explain(name, status, condition, timeout)
+            _explain(name, status, condition, timeout, _statuses(settings))
         raise typer.Exit(ExitCode.TIMEOUT)
     for name in wanted:
         typer.echo(f"{name}: {condition}")
@@ -70,30 +70,46 @@ def parse(condition: str) -> Callable[[Status], bool]:
             return lambda status: status.health.value == "Healthy"
         case "Synced" | "Held" as name:
             return lambda status: status.sync.value == name
-    raise Stop(
-        ExitCode.USAGE, f"--for {condition!r} is nothing to wait for", f"one of {', '.join(_CONDITIONS)}, run=ID"
-    )
+    from reconciler.cli.commands import closest
+
+    close = closest(condition.lower(), known)
+    meant = f"; did you mean {known[close]}?" if close else ""
+    hint = f"one of {', '.join(_CONDITIONS)}, run=ID{meant}"
+    raise Stop(ExitCode.USAGE, f"--for {condition[:80]!r} is nothing to wait for", hint)
 
 
 def _await(
     settings: Settings, wanted: Sequence[str], holds: Callable[[Status], bool], limit: float, clock: Clock
 ) -> dict[str, Status | None]:
     """Look until every environment got there; returns those that did not in time, with where they stand."""
-    from reconciler.cli.render import note
+    from reconciler.cli.progress import showing
+    from reconciler.cli.render import note, span
 
     deadline = clock.monotonic() + limit
     told = False
-    while True:
-        statuses = _statuses(settings)
-        missing = {name: statuses.get(name) for name in wanted}
-        missing = {name: status for name, status in missing.items() if status is None or not holds(status)}
-        left = deadline - clock.monotonic()
-        if not missing or left <= 0:
-            return missing
-        if not told and (strangers := [name for name, status in missing.items() if status is None]):
-            note(f"note: nothing is known of {', '.join(strangers)} so far; waiting for it to be declared")
-            told = True
-        threading.Event().wait(min(LOOK_SECONDS, left))
+    with showing(f"waiting for {', '.join(wanted)}") as progress:
+        while True:
+            statuses = _statuses(settings)
+            missing = {name: statuses.get(name) for name in wanted}
+            missing = {name: status for name, status in missing.items() if status is None or not holds(status)}
+            left = deadline - clock.monotonic()
+            if not missing or left <= 0:
+                return missing
+            if not told and (strangers := [name for name, status in missing.items() if status is None]):
+                note(f"note: nothing is known of {', '.join(strangers)} so far; waiting for it to be declared")
+                told = True
+            progress.tell(f"{_standing(missing)}; {span(left)} left")
+            threading.Event().wait(min(LOOK_SECONDS, left))
+
+
+def _standing(missing: Mapping[str, Status | None]) -> str:
+    """Where those stand that are waited for."""
+    name, status = next(iter(missing.items()))
+    more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
+    where = (
+        f"{status.sync}, {status.health}{f', {status.reason}' if status.reason else ''}" if status else "not seen yet"
+    )
+    return f"{name}: {where}{more}"
 
 
 def _statuses(settings: Settings) -> dict[str, Status]:
@@ -105,12 +121,16 @@ def _statuses(settings: Settings) -> dict[str, Status]:
         return {str(name): status for name, status in store.statuses().items()}
 
 
-def _explain(name: str, status: Status | None, condition: str, timeout: str) -> None:
+def _explain(name: str, status: Status | None, condition: str, timeout: str, known: Mapping[str, Status]) -> None:
+    from reconciler.cli.commands import closest
     from reconciler.cli.render import problem
     from reconciler.cli.story import what_to_do
 
     if status is None:
-        problem(f"{name}: not {condition} after {timeout}: no such environment was seen")
+        close = closest(name, known)
+        hint = f"did you mean {close}?" if close else ""
+        problem(f"{name}: not {condition} after {timeout}: no such environment was seen", hint)
         return
     why = f"{status.reason}: {status.message}" if status.reason else status.message
-    problem(f"{name}: not {condition} after {timeout}: {status.sync}, {status.health}; {why}", what_to_do(status))
+    told = f"{name}: not {condition} after {timeout}: {status.sync}, {status.health}; {why}"
+    problem(told, what_to_do(status), status.reason)

@@ -31,7 +31,7 @@ REPOSITORY, WORKFLOW, CI_BRANCH, EVENT = "example/reconciler", "build", "main", 
 SOURCE, ARTIFACT = "ci", "reconciler"
 
 _FILES = ("pyproject.toml", "README.md", "LICENSE")
-_SOURCES = (*_FILES, "reconciler")
+_SOURCES = (*_FILES, "reconciler", "docs/reasons")
 _VERSION = re.compile(r'^__version__ = "([^"]+)"$', re.MULTILINE)
 _MOMENT = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip can tell."""

@@ -86,7 +86,7 @@ def test_a_misspelt_command_gets_the_closest_one() -> None:
     result = program("reconcle")
     assert result.returncode == 2
     assert result.stdout == ""
-    assert "Did you mean 'reconcile'" in result.stderr
+    assert "did you mean `reconciler reconcile`?" in result.stderr
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -18,6 +18,7 @@ from typing import cast
 from reconciler import wiring
 from reconciler.cli import memory
 from reconciler.cli.exits import ExitCode, Stop
+from reconciler.cli.progress import showing
 from reconciler.cli.proposing.proposal import File, Tip, rules_at
 from reconciler.cli.render import note
 from reconciler.clock import SystemClock
@@ -56,7 +57,8 @@ def of_run(settings: Settings, file: File, run_id: RunId) -> Found:
         ReconcilerError: The run may not be promoted, or CI can't be asked.
     """
     with _source(settings, file.declaration) as (source, rules):
-        run = source.run(run_id)
+        with showing(f"asking CI for run {run_id}"):
+            run = source.run(run_id)
         name = file.declaration.artifact.name
         stated = next((a.sha256 for a in run.artifacts if a.name == name and a.sha256), _UNKNOWN)
         artifact = judge_run(run, _with(file.declaration, Pin(run_id, stated)), rules, settings.bounds)
@@ -79,7 +81,8 @@ def of_environment(settings: Settings, tip: Tip, file: File, upstream: str) -> F
         message = f"{upstream} declares the artifact {_named(theirs)}, {file.path} is about {_named(ours)}"
         raise Stop(ExitCode.USAGE, message, "promote between environments of one artifact, or name a run with --run")
     with _source(settings, file.declaration) as (source, rules):
-        run = source.run(other.pin.run_id)
+        with showing(f"asking CI for run {other.pin.run_id}"):
+            run = source.run(other.pin.run_id)
         # What another environment runs is in custody, so that CI may have thrown its own copy away by now.
         artifact = judge_run(run, _with(file.declaration, other.pin), rules, settings.bounds, in_custody=True)
     where = "as CI states it" if artifact.sha256 else f"as {upstream} declares it; CI states none"
@@ -97,8 +100,11 @@ def hashed(source: Source, run: Run, artifact: Artifact, settings: Settings) -> 
     clock, bounds = SystemClock(), settings.bounds
     expires = clock.monotonic() + bounds.fetch_seconds
     note(f"CI states no digest of {artifact.name!r}: reading its {artifact.size} bytes")
-    digest, size, told = hashlib.sha256(), 0, 0
-    with Guarded(lambda offset: source.open(run, artifact, offset), 0) as stream:
+    digest, size = hashlib.sha256(), 0
+    with (
+        showing(f"reading {artifact.name}") as progress,
+        Guarded(lambda offset: source.open(run, artifact, offset), 0) as stream,
+    ):
         for chunk in stream:
             size += len(chunk)
             if size > artifact.size:
@@ -106,9 +112,7 @@ def hashed(source: Source, run: Run, artifact: Artifact, settings: Settings) -> 
             if clock.monotonic() > expires:
                 raise _cut(f"did not arrive within {bounds.fetch_seconds:g} s (bounds.fetch_seconds)", run, artifact)
             digest.update(chunk)
-            if (quarter := 4 * size // artifact.size) > told:
-                told = quarter
-                note(f"  {25 * quarter} %")
+            progress.tell(f"reading {artifact.name}: {100 * size // artifact.size} %")
     if size != artifact.size:
         raise _cut(f"has not the {artifact.size} bytes that CI states", run, artifact)
     return Digest(digest.hexdigest())
