@@ -8,10 +8,10 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from reconciler.model import Attempt, EnvironmentName
+from reconciler.model import Attempt, EnvironmentName, StageTime
 from reconciler.ports import Clock
 
 
@@ -50,6 +50,13 @@ _STAGES: tuple[tuple[str, Stage], ...] = (
 EFFECTS = frozenset({Stage.FETCH, Stage.RELEASE, Stage.SWITCH, Stage.ACTIVATE})
 """A pass that reached none of them only looked."""
 
+HEALTH = "health"
+"""What an attempt waits for behind the pass that carried it out: until its first checks decide."""
+
+_OF_AN_ATTEMPT = (Stage.FETCH, Stage.VERIFY, Stage.RELEASE, Stage.SWITCH, Stage.ACTIVATE)
+_OPEN_KEPT = 10_000
+"""Attempts on probation whose stages are kept in memory until their end."""
+
 _LOOK = frozenset({"git:tip", "git ls-remote"})
 """The steps with which a look at the repository begins: of one on this machine, and of another."""
 
@@ -71,6 +78,15 @@ class Done:
     """What it recorded, each once; without an outcome where that is still to come."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """An attempt whose first checks are still to decide."""
+
+    stages: tuple[StageTime, ...]
+    since: float
+    """Monotonic seconds."""
+
+
 class _Thread(threading.local):
     """What the thread is in; every thread begins with nothing."""
 
@@ -80,6 +96,8 @@ class _Thread(threading.local):
         self.stage = Stage.JUDGE
         self.stages: dict[Stage, float] = {}
         self.attempts: list[Attempt] = []
+        self.told: dict[Stage, float] = {}
+        """What of `stages` an attempt has that ended in this pass."""
         self.look: float | None = None
 
 
@@ -98,6 +116,8 @@ class Passes:
         self._mine = _Thread()
         self._known: dict[str, Stage | None] = {}
         self._threads: set[int] = set()
+        self._open: dict[int, _Open] = {}
+        """Attempts that ended no pass so far, by id. Each is in one thread's hands at a time."""
 
     @property
     def under_way(self) -> int:
@@ -110,7 +130,7 @@ class Passes:
         mine = self._mine
         mine.id = f"{self._name}-{next(self._numbers)}"
         mine.began = mine.since = self._clock.monotonic()
-        mine.stage, mine.stages, mine.attempts = Stage.JUDGE, {}, []
+        mine.stage, mine.stages, mine.attempts, mine.told = Stage.JUDGE, {}, [], {}
         self._threads.add(threading.get_ident())
 
     def step(self, step: str) -> None:
@@ -130,12 +150,42 @@ class Passes:
         if mine.id:
             mine.attempts = [*(one for one in mine.attempts if one.id is None or one.id != attempt.id), attempt]
 
+    def timed(self, attempt: Attempt) -> Attempt:
+        """An attempt that ends, with how long its stages took; as it is where they were not seen from its beginning."""
+        mine = self._mine
+        if not mine.id or attempt.id is None:
+            return attempt
+        stages: tuple[StageTime, ...] = ()
+        if waited := self._open.pop(attempt.id, None):
+            stages = (*waited.stages, StageTime(HEALTH, self._clock.monotonic() - waited.since))
+        elif any(one.id == attempt.id for one in mine.attempts):
+            self._turn(mine.stage)
+            stages = self._untold()
+        mine.told = dict(mine.stages)
+        return replace(attempt, stages=stages)
+
+    def _untold(self) -> tuple[StageTime, ...]:
+        """What this pass did for the attempt that it is at."""
+        spent = (
+            (stage, self._mine.stages.get(stage, 0.0) - self._mine.told.get(stage, 0.0)) for stage in _OF_AN_ATTEMPT
+        )
+        return tuple(StageTime(stage.value, seconds) for stage, seconds in spent if seconds > 0)
+
+    def _leave_open(self) -> None:
+        """What this pass began and did not end goes on without it."""
+        for attempt in self._mine.attempts:
+            if attempt.outcome is None and attempt.id is not None:
+                self._open[attempt.id] = _Open(self._untold(), self._clock.monotonic())
+        if len(self._open) > _OPEN_KEPT:
+            self._open.clear()  # of attempts that nobody ends any more; what is lost is how long some took
+
     def ended(self) -> Done:
         """What this thread's pass came to; it is in none any more."""
         mine = self._mine
         if not mine.id:
             return Done("", 0.0)
         self._turn(Stage.JUDGE)
+        self._leave_open()
         stages = mine.stages if EFFECTS & mine.stages.keys() else {}
         done = Done(mine.id, mine.since - mine.began, stages, tuple(mine.attempts))
         mine.id, mine.stages, mine.attempts = "", {}, []

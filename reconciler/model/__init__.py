@@ -21,8 +21,20 @@ from reconciler.model.branch import (
 from reconciler.model.ci import Artifact, Run
 from reconciler.model.governance import AcceptedPolicy, Rewrite, Soak
 from reconciler.model.ids import BlobId, CommitId, Digest, EnvironmentName, RunId
-from reconciler.model.memory import Action, Attempt, Declared, Health, OperatorHand, Outcome, Status, Sync, Transition
+from reconciler.model.memory import (
+    Action,
+    Attempt,
+    Declared,
+    Health,
+    OperatorHand,
+    Outcome,
+    StageTime,
+    Status,
+    Sync,
+    Transition,
+)
 from reconciler.model.notices import OpenRequest, PlanNotice, Rollout, RolloutState, ToldPlan
+from reconciler.model.notifying import Notice, NoticeKind, ToldNotice, ToldRoute
 from reconciler.model.running import Checked, HealthState, Probed, Readiness
 from reconciler.model.target import (
     Accepted,
@@ -61,6 +73,8 @@ __all__ = [
     "GateResult",
     "Health",
     "HealthState",
+    "Notice",
+    "NoticeKind",
     "Observation",
     "OpenRequest",
     "OperatorHand",
@@ -79,9 +93,12 @@ __all__ = [
     "RunId",
     "Service",
     "Soak",
+    "StageTime",
     "Status",
     "Sync",
+    "ToldNotice",
     "ToldPlan",
+    "ToldRoute",
     "Transition",
     "TreeEntry",
     "Verdict",

@@ -66,6 +66,15 @@ class Declared:
 
 
 @dataclass(frozen=True, slots=True)
+class StageTime:
+    """How long one stage of an attempt took."""
+
+    stage: str
+    """`fetch`, `verify`, `release`, `switch`, `activate`, `health`."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One try to bring an environment to its declaration, as remembered."""
 
@@ -87,6 +96,8 @@ class Attempt:
     message: str = ""
     output: str = ""
     """What the activation printed: bounded, secrets masked; empty when it printed nothing."""
+    stages: tuple[StageTime, ...] = ()
+    """Where its time went; empty where nobody measured it, or who did ended in between."""
 
     @property
     def automatic(self) -> bool:

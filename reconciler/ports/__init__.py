@@ -9,12 +9,14 @@ from __future__ import annotations
 from reconciler.ports.artifacts import ArtifactStream, Custody, Source
 from reconciler.ports.deciding import Deployments, Forge, PullRequests, Repository
 from reconciler.ports.memory import Store
-from reconciler.ports.parts import Checkable, Clock, Parts, Trace
+from reconciler.ports.parts import Addressed, Addresses, Checkable, Clock, Parts, Trace
 from reconciler.ports.running import Activator, Check, Checks, Job, Probe, Secrets
 from reconciler.ports.targets import Premises, Target, Targets
 
 __all__ = [
     "Activator",
+    "Addressed",
+    "Addresses",
     "ArtifactStream",
     "Check",
     "Checkable",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from reconciler.model import (
     AcceptedPolicy,
     Attempt,
     CommitId,
+    Declared,
     EnvironmentName,
     OperatorHand,
     Rewrite,
@@ -19,7 +20,9 @@ from reconciler.model import (
     RunId,
     Soak,
     Status,
+    ToldNotice,
     ToldPlan,
+    ToldRoute,
     Transition,
 )
 
@@ -87,8 +90,16 @@ class Store(Protocol):
         """Attempts that succeeded, by `until` if that is given (`finished` at or before it), newest first."""
         ...
 
+    def deployed(self, environment: EnvironmentName, limit: int = 50) -> tuple[Declared, ...]:
+        """What deployments and rollbacks that succeeded brought there, newest first."""
+        ...
+
     def soaks(self) -> Mapping[EnvironmentName, Soak]:
         """Every environment's unbroken healthy time, as last remembered."""
+        ...
+
+    def soak(self, environment: EnvironmentName) -> Soak | None:
+        """One environment's unbroken healthy time, as last remembered."""
         ...
 
     def save_soaks(self, soaks: Mapping[EnvironmentName, Soak | None]) -> None:
@@ -115,12 +126,20 @@ class Store(Protocol):
         """Signed words on the audit chain, oldest first."""
         ...
 
+    def last_checkpoint(self) -> Checkpoint | None:
+        """The one that covers most entries."""
+        ...
+
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Remember one; the same again writes nothing."""
         ...
 
     def run(self, source: str, run_id: RunId) -> Run | None:
         """What CI said of a run when its artifact was taken into custody; None when nothing is remembered."""
+        ...
+
+    def runs(self, run_ids: Collection[RunId]) -> Mapping[RunId, Mapping[str, Run]]:
+        """What CI said of several runs, where anything is remembered, by number and source: a few hundred at most."""
         ...
 
     def save_run(self, source: str, run: Run) -> None:
@@ -143,12 +162,34 @@ class Store(Protocol):
         """Remember what was told of one; None: nothing will ever be told of it again."""
         ...
 
+    def told_route(self, route: str) -> ToldRoute | None:
+        """What is remembered of a route that people are told of environments on; None when nothing is."""
+        ...
+
+    def told_notices(self, route: str) -> Mapping[EnvironmentName, ToldNotice]:
+        """What was told of each environment on a route last."""
+        ...
+
+    def save_told_notices(
+        self, route: str, told: ToldRoute, notices: Mapping[EnvironmentName, ToldNotice | None]
+    ) -> None:
+        """Remember what was told on a route, in one transaction; None: nothing is told of that environment any more."""
+        ...
+
     def unfinished(self) -> tuple[Attempt, ...]:
         """Attempts with an intent and no outcome: the process ended in between."""
         ...
 
-    def attempts(self, environment: EnvironmentName | None = None, limit: int = 100) -> tuple[Attempt, ...]:
-        """Newest first."""
+    def attempts(
+        self, environment: EnvironmentName | None = None, limit: int = 100, before: int | None = None
+    ) -> tuple[Attempt, ...]:
+        """Newest first, from the one with the largest id below `before` on."""
+        ...
+
+    def attempts_in_short(
+        self, environment: EnvironmentName | None = None, limit: int = 100, before: int | None = None
+    ) -> tuple[Attempt, ...]:
+        """As `attempts`, without output, and without gates but for rollbacks: for who reads thousands."""
         ...
 
     def hand(self, environment: EnvironmentName) -> OperatorHand:
@@ -169,6 +210,27 @@ class Store(Protocol):
         """Changes of state with an id above `after`, oldest first; the newest `limit` of them."""
         ...
 
+    def transitions_from(
+        self, after: int, limit: int, environment: EnvironmentName | None = None
+    ) -> tuple[Transition, ...]:
+        """Changes of state with an id above `after`, oldest first; the oldest `limit` of them: for who goes on."""
+        ...
+
     def audit(self, after: int = 0) -> Iterator[Entry]:
         """The audit chain in order, from the entry behind sequence number `after`."""
+        ...
+
+    def audit_before(self, before: int | None = None, limit: int = 100) -> tuple[Entry, ...]:
+        """Entries of the audit chain, newest first, from the one before sequence number `before` on."""
+        ...
+
+    def audit_found(self, texts: Collection[Collection[str]], before: int, over: int, limit: int) -> tuple[Entry, ...]:
+        """Entries among the `over` ones before sequence number `before` that may be what is searched for, newest first.
+
+        Args:
+            texts: Of each, the entry's line must have one, whatever the case of its ASCII letters.
+            before: Where to begin.
+            over: How many entries are looked through.
+            limit: How many come back at most.
+        """
         ...

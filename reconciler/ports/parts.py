@@ -41,6 +41,36 @@ class Checkable(Protocol):
         ...
 
 
+class Addresses(Protocol):
+    """Where an adapter's server shows things to people; each is empty where it has no such page. Asks nobody."""
+
+    def request(self, request: str) -> str:
+        """Of a change's request, as the forge calls it."""
+        ...
+
+    def commit(self, commit: str) -> str:
+        """Of a commit, by its full name."""
+        ...
+
+    def edit(self, path: str) -> str:
+        """Where a file on the tracked branch is changed, and the change proposed."""
+        ...
+
+    def run(self, run_id: int) -> str:
+        """Of a run."""
+        ...
+
+
+@runtime_checkable
+class Addressed(Protocol):
+    """An adapter whose server has pages for people."""
+
+    @property
+    def addresses(self) -> Addresses:
+        """Where they are."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What `wiring` hands to every adapter, whichever it needs."""

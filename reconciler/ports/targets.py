@@ -47,11 +47,12 @@ class Target(Protocol):
         """
         ...
 
-    def observe(self, *, thorough: bool = False) -> Observation:
+    def observe(self, *, thorough: bool = False, around: bool = False) -> Observation:
         """What is there now. Writes nothing.
 
         Args:
             thorough: Hash every byte of the live release, whatever its files' times say.
+            around: Look around the live release and not into it: what it holds is about to be replaced.
 
         Raises:
             PolicyDenied: `TargetNotAllowed`. Transient: `TargetUnavailable`.

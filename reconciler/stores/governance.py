@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Integer, bindparam, insert, select
 from reconciler.core.audit import Checkpoint, policy_accepted, rewrite_accepted
 from reconciler.core.strictjson import Malformed, time_text
 from reconciler.errors import Reason, Transient
-from reconciler.model import AcceptedPolicy, Attempt, EnvironmentName, Outcome, Rewrite, Soak
+from reconciler.model import AcceptedPolicy, Action, Attempt, Declared, EnvironmentName, Outcome, Rewrite, Soak
 from reconciler.stores import rows, statements, tables
 
 _ONLY = 1
@@ -31,6 +31,12 @@ def succeeded(
     else:
         found = connection.execute(_SUCCEEDED_BY, {**values, "by": time_text(until)})
     return tuple(rows.attempt_of(row) for row in found)
+
+
+def deployed(connection: Connection, environment: EnvironmentName, limit: int) -> tuple[Declared, ...]:
+    """What came there by deployments and rollbacks that succeeded, newest first."""
+    found = connection.execute(_DEPLOYED, {"key": environment, "most": limit})
+    return tuple(rows.declared_of(row) for row in found)
 
 
 # --- soak ---------------------------------------------------------------------------------------
@@ -112,6 +118,12 @@ def checkpoints(connection: Connection) -> tuple[Checkpoint, ...]:
     return tuple(rows.value_of(Checkpoint, row.document, table.name, row.entries) for row in found)
 
 
+def last_checkpoint(connection: Connection) -> Checkpoint | None:
+    """The one that covers most entries."""
+    row = connection.execute(_LAST_CHECKPOINT).first()
+    return rows.value_of(Checkpoint, row.document, tables.checkpoints.name, row.entries) if row else None
+
+
 def checkpoint_stands(connection: Connection, wanted: Checkpoint) -> bool:
     """Whether the head behind as many entries is signed already.
 
@@ -148,10 +160,21 @@ _SUCCEEDED = (
     .order_by(_A.id.desc())
     .limit(bindparam("most", type_=Integer))
 )
+_DEPLOYED = (
+    select(_A.commit, _A.run_id, _A.sha256)
+    .where(
+        _A.environment == statements.KEY,
+        _A.outcome == Outcome.SUCCEEDED,
+        _A.action.in_((Action.DEPLOY, Action.ROLLBACK)),
+    )
+    .order_by(_A.id.desc())
+    .limit(bindparam("most", type_=Integer))
+)
 _SUCCEEDED_BY = _SUCCEEDED.where(_A.finished <= bindparam("by"))
 _SOAKS = select(tables.soaks)
 _POLICY = select(tables.policy.c.document)
 _REWRITES = select(tables.rewrites).order_by(tables.rewrites.c.id)
 _REWRITE = select(tables.rewrites.c.id).where(tables.rewrites.c.document == bindparam("said"))
 _NEW_REWRITE = insert(tables.rewrites)
+_LAST_CHECKPOINT = select(tables.checkpoints).order_by(tables.checkpoints.c.entries.desc()).limit(1)
 _CHECKPOINTS = select(tables.checkpoints).order_by(tables.checkpoints.c.entries)

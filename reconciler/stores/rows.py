@@ -17,13 +17,13 @@ from sqlalchemy import Row
 from reconciler.core import strictjson
 from reconciler.core.audit import Entry, parse
 from reconciler.core.strictjson import Malformed, Shape
-from reconciler.model import Attempt, GateResult, Release, Transition
+from reconciler.model import Attempt, Declared, GateResult, Release, StageTime, Transition
 from reconciler.stores import shapes, tables
 
 Value = TypeVar("Value")
 
 _DECLARED = ("commit", "run_id", "sha256")
-_DOCUMENTS = ("before", "approvers", "gates")
+_DOCUMENTS = ("before", "approvers", "gates", "stages")
 """Columns of `attempts` that hold JSON."""
 _TIMES = ("started", "finished")
 _ATTEMPT = tuple(tables.attempts.c.keys())
@@ -38,6 +38,7 @@ _attempt = shapes.instance_of(
         "before": strictjson.optional(shapes.spelled(Release)),
         "approvers": shapes.spelled(tuple[str, ...]),
         "gates": shapes.spelled(tuple[GateResult, ...]),
+        "stages": shapes.spelled(tuple[StageTime, ...]),
     },
 )
 
@@ -86,6 +87,16 @@ def attempt_of(row: Row[Any]) -> Attempt:
         return plain
 
     return cast("Attempt", _read(nested, "attempts", row.id, _attempt))
+
+
+def declared_of(row: Row[Any, Any, Any]) -> Declared:
+    """What a row with the three columns says was declared.
+
+    Raises:
+        Malformed: The row can't be read.
+    """
+    plain = dict(zip(_DECLARED, row, strict=True))
+    return cast("Declared", _read(lambda: plain, "attempts", row[0], shapes.shape(Declared)))
 
 
 def transition_of(row: Row[Any]) -> Transition:

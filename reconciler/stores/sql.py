@@ -8,12 +8,12 @@ several threads write at the same moment shares a commit; each comes back behind
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, bindparam, make_url, select
+from sqlalchemy import Connection, Integer, bindparam, func, make_url, or_, select
 from sqlalchemy.exc import ArgumentError
 
 from reconciler.core.audit import Checkpoint, Entry, Kind, attempted, operated
@@ -23,6 +23,7 @@ from reconciler.model import (
     AcceptedPolicy,
     Attempt,
     CommitId,
+    Declared,
     EnvironmentName,
     OperatorHand,
     Outcome,
@@ -34,6 +35,7 @@ from reconciler.model import (
 from reconciler.ports import Clock, Trace
 from reconciler.stores import governance, rows, statements, tables
 from reconciler.stores.database import Database
+from reconciler.stores.notified import NotifiedStore
 from reconciler.stores.told import ToldStore
 
 AUDIT_BATCH = 500
@@ -45,7 +47,7 @@ def create(url: str, clock: Clock, trace: Trace) -> SqlStore:
     return SqlStore(url, clock, trace)
 
 
-class SqlStore(ToldStore):
+class SqlStore(ToldStore, NotifiedStore):
     """`ports.Store`, for several threads and several processes at once.
 
     Nothing is opened or made before it is first used, and it can be used again after `close`.
@@ -141,6 +143,13 @@ class SqlStore(ToldStore):
         with self._database.read() as connection:
             return statements.transitions(connection, environment, after, limit)
 
+    def transitions_from(
+        self, after: int, limit: int, environment: EnvironmentName | None = None
+    ) -> tuple[Transition, ...]:
+        """Changes of state with an id above `after`, oldest first; the oldest `limit` of them."""
+        with self._database.read() as connection:
+            return statements.transitions_from(connection, environment, after, limit)
+
     # --- attempts -------------------------------------------------------------------------------
 
     def begin(self, attempt: Attempt) -> Attempt:
@@ -188,10 +197,19 @@ class SqlStore(ToldStore):
         with self._database.read() as connection:
             return statements.unfinished(connection)
 
-    def attempts(self, environment: EnvironmentName | None = None, limit: int = 100) -> tuple[Attempt, ...]:
-        """Newest first."""
+    def attempts(
+        self, environment: EnvironmentName | None = None, limit: int = 100, before: int | None = None
+    ) -> tuple[Attempt, ...]:
+        """Newest first, from the one with the largest id below `before` on."""
         with self._database.read() as connection:
-            return statements.attempts(connection, environment, limit)
+            return statements.attempts(connection, environment, limit, before)
+
+    def attempts_in_short(
+        self, environment: EnvironmentName | None = None, limit: int = 100, before: int | None = None
+    ) -> tuple[Attempt, ...]:
+        """As `attempts`, without output, and without gates but for rollbacks."""
+        with self._database.read() as connection:
+            return statements.attempts_in_short(connection, environment, limit, before)
 
     def succeeded(
         self, environment: EnvironmentName, until: datetime | None = None, limit: int = 200
@@ -199,6 +217,11 @@ class SqlStore(ToldStore):
         """Attempts that succeeded, by `until` if that is given, newest first."""
         with self._database.read() as connection:
             return governance.succeeded(connection, environment, until, limit)
+
+    def deployed(self, environment: EnvironmentName, limit: int = 50) -> tuple[Declared, ...]:
+        """What deployments and rollbacks that succeeded brought there, newest first."""
+        with self._database.read() as connection:
+            return governance.deployed(connection, environment, limit)
 
     def accepted(self, environment: EnvironmentName) -> Accepted | None:
         """The last accepted declaration, for when the target can't say."""
@@ -211,6 +234,11 @@ class SqlStore(ToldStore):
         """Every environment's unbroken healthy time, as last remembered."""
         with self._database.read() as connection:
             return statements.documents_of(connection, tables.soaks, Soak)
+
+    def soak(self, environment: EnvironmentName) -> Soak | None:
+        """One environment's unbroken healthy time, as last remembered."""
+        with self._database.read() as connection:
+            return statements.document_of(connection, tables.soaks, environment, Soak)
 
     def save_soaks(self, soaks: Mapping[EnvironmentName, Soak | None]) -> None:
         """Remember soaks, None for a broken row; writes nothing when just these are remembered."""
@@ -249,6 +277,11 @@ class SqlStore(ToldStore):
         """Signed words on the audit chain, oldest first."""
         with self._database.read() as connection:
             return governance.checkpoints(connection)
+
+    def last_checkpoint(self) -> Checkpoint | None:
+        """The one that covers most entries."""
+        with self._database.read() as connection:
+            return governance.last_checkpoint(connection)
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Remember one; writes nothing when there is one already for as many entries with the same head.
@@ -297,6 +330,21 @@ class SqlStore(ToldStore):
             yield from entries
             after = found[-1].seq
 
+    def audit_before(self, before: int | None = None, limit: int = 100) -> tuple[Entry, ...]:
+        """Entries, newest first, from the one before sequence number `before` on."""
+        with self._database.read() as connection:
+            found = connection.execute(_LINES_BEFORE, {"before": statements.upto(before), "most": limit}).all()
+        return tuple(rows.entry_of(seq, text) for seq, text in found)
+
+    def audit_found(self, texts: Collection[Collection[str]], before: int, over: int, limit: int) -> tuple[Entry, ...]:
+        """Entries among the `over` ones before `before` whose line has one of each of these texts, newest first."""
+        line = func.lower(tables.audit.c.line)
+        wanted = (or_(*(line.contains(text.lower(), autoescape=True) for text in one)) for one in texts)
+        query = _LINES_BEFORE.where(tables.audit.c.seq >= max(0, before - over), *wanted)
+        with self._database.read() as connection:
+            found = connection.execute(query, {"before": statements.upto(before), "most": limit}).all()
+        return tuple(rows.entry_of(seq, text) for seq, text in found)
+
 
 _HOLDER = select(tables.lease.c.holder)
 _TIP = select(tables.branch.c.tip)
@@ -305,6 +353,12 @@ _LINES = (
     .where(tables.audit.c.seq > bindparam("after"))
     .order_by(tables.audit.c.seq)
     .limit(AUDIT_BATCH)
+)
+_LINES_BEFORE = (
+    select(tables.audit.c.seq, tables.audit.c.line)
+    .where(tables.audit.c.seq < bindparam("before"))
+    .order_by(tables.audit.c.seq.desc())
+    .limit(bindparam("most", type_=Integer))
 )
 
 

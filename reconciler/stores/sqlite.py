@@ -25,6 +25,8 @@ BUSY_SECONDS = 10.0
 """How long a writer waits for another one; a hundred times what the longest transaction takes."""
 CONNECTIONS = 15
 """Most connections of one process: each holds up to three file descriptors."""
+CACHE_KIB = 512
+"""Of pages that one connection keeps; the kernel keeps the others, and there are several connections."""
 ROOM_BYTES = 1024**2
 """Free space without which nothing is opened or written: thirty times the first of the WAL's shared memory.
 
@@ -150,7 +152,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     except Transient:
         connection.close()
         raise
-    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("synchronous=FULL", "foreign_keys=ON", f"cache_size=-{CACHE_KIB}"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 

@@ -24,8 +24,10 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
+    case,
     delete,
     insert,
+    literal,
     select,
     update,
 )
@@ -33,13 +35,16 @@ from sqlalchemy import (
 from reconciler.core.audit import START, Fact, Head, line, seal
 from reconciler.core.strictjson import Malformed, clean, load, time_text, whole
 from reconciler.errors import Reason, Transient
-from reconciler.model import Accepted, Attempt, EnvironmentName, Status, Transition
+from reconciler.model import Accepted, Action, Attempt, EnvironmentName, Status, Transition
 from reconciler.stores import rows, tables
 
 Value = TypeVar("Value")
 
 TRANSITIONS_KEPT = 500
 """Transitions kept for each environment, newest first; the audit chain keeps what they were for."""
+
+_NO_END = 2**63 - 1
+"""More than any number that a database gives."""
 
 KEY: BindParameter[Any] = bindparam("key")
 """What a statement looks for; no column has this name."""
@@ -78,6 +83,11 @@ def documents_of(connection: Connection, table: Table, kind: type[Value]) -> dic
     """The documents of every environment, in order of their names."""
     found = connection.execute(_documents(table))
     return {EnvironmentName(name): rows.value_of(kind, text, table.name, name) for name, text in found}
+
+
+def upto(before: int | None) -> int:
+    """A bound on a number from above, where none was given."""
+    return _NO_END if before is None else min(max(before, 0), _NO_END)
 
 
 def largest_token(connection: Connection) -> int:
@@ -123,10 +133,21 @@ def end_attempt(connection: Connection, attempt: Attempt) -> bool:
     )
 
 
-def attempts(connection: Connection, environment: EnvironmentName | None, limit: int) -> tuple[Attempt, ...]:
-    """The newest attempts, of one environment or of all, newest first."""
+def attempts(
+    connection: Connection, environment: EnvironmentName | None, limit: int, before: int | None = None
+) -> tuple[Attempt, ...]:
+    """The newest attempts with an id below `before`, of one environment or of all, newest first."""
     query = _ATTEMPTS if environment is None else _ATTEMPTS_OF
-    found = connection.execute(query, {"key": environment, "most": limit})
+    found = connection.execute(query, {"key": environment, "most": limit, "before": upto(before)})
+    return tuple(rows.attempt_of(row) for row in found)
+
+
+def attempts_in_short(
+    connection: Connection, environment: EnvironmentName | None, limit: int, before: int | None
+) -> tuple[Attempt, ...]:
+    """As `attempts`, without gates but for rollbacks, and without output: reading those is most of the work."""
+    query = _IN_SHORT if environment is None else _IN_SHORT_OF
+    found = connection.execute(query, {"key": environment, "most": limit, "before": upto(before)})
     return tuple(rows.attempt_of(row) for row in found)
 
 
@@ -183,6 +204,15 @@ def transitions(
     query = _TRANSITIONS if environment is None else _TRANSITIONS_OF
     found = connection.execute(query, {"key": environment, "after": after, "most": limit}).all()
     return tuple(rows.transition_of(row) for row in reversed(found))
+
+
+def transitions_from(
+    connection: Connection, environment: EnvironmentName | None, after: int, limit: int
+) -> tuple[Transition, ...]:
+    """Changes of state with an id above `after`, oldest first; the oldest `limit` of them."""
+    query = _TRANSITIONS_FROM if environment is None else _TRANSITIONS_FROM_OF
+    found = connection.execute(query, {"key": environment, "after": after, "most": limit}).all()
+    return tuple(rows.transition_of(row) for row in found)
 
 
 def _remembered(connection: Connection, wanted: Stand) -> tuple[str | None, str | None]:
@@ -265,8 +295,19 @@ _ATTEMPT = insert(tables.attempts)
 _END = update(tables.attempts).where(_SAME, _A.outcome.is_(None))
 _ENDED = select(_A.outcome).where(_SAME)
 _UNFINISHED = select(tables.attempts).where(_A.outcome.is_(None)).order_by(_A.id)
-_ATTEMPTS = select(tables.attempts).order_by(_A.id.desc()).limit(_MOST)
+_ATTEMPTS = select(tables.attempts).where(_A.id < bindparam("before")).order_by(_A.id.desc()).limit(_MOST)
 _ATTEMPTS_OF = _ATTEMPTS.where(_A.environment == KEY)
+_LEFT_OUT: Mapping[str, Any] = {
+    "gates": case((_A.action == Action.ROLLBACK, _A.gates), else_="[]").label("gates"),
+    "output": literal("").label("output"),
+}
+_IN_SHORT = (
+    select(*(_LEFT_OUT.get(column.name, column) for column in tables.attempts.columns))
+    .where(_A.id < bindparam("before"))
+    .order_by(_A.id.desc())
+    .limit(_MOST)
+)
+_IN_SHORT_OF = _IN_SHORT.where(_A.environment == KEY)
 
 _TRANSITION = insert(tables.transitions)
 _FORGET = delete(tables.transitions).where(
@@ -281,3 +322,5 @@ _FORGET = delete(tables.transitions).where(
 )
 _TRANSITIONS = select(tables.transitions).where(_T.id > bindparam("after")).order_by(_T.id.desc()).limit(_MOST)
 _TRANSITIONS_OF = _TRANSITIONS.where(_T.environment == KEY)
+_TRANSITIONS_FROM = select(tables.transitions).where(_T.id > bindparam("after")).order_by(_T.id).limit(_MOST)
+_TRANSITIONS_FROM_OF = _TRANSITIONS_FROM.where(_T.environment == KEY)

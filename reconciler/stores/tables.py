@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text
 
-VERSIONS = ("0001", "0002", "0003", "0004")
+VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 """Every version of the schema that this program knows, oldest first; it works on the last."""
 
 metadata = MetaData()
@@ -117,6 +117,22 @@ told_rollouts = Table(
 )
 """One for each rollout of which something may still be told; the document is a text."""
 
+told_routes = Table(
+    "told_routes",
+    metadata,
+    Column("route", String, primary_key=True),
+    Column("document", Text, nullable=False),
+)
+"""One for each route that people are told of environments on."""
+
+told_notices = Table(
+    "told_notices",
+    metadata,
+    Column("notice", String, primary_key=True),
+    Column("document", Text, nullable=False),
+)
+"""One for each environment of which something was told on a route: the key is `<route>/<environment>`."""
+
 attempts = Table(
     "attempts",
     metadata,
@@ -138,12 +154,13 @@ attempts = Table(
     Column("message", Text, nullable=False),
     Column("plan", String, nullable=False, server_default=""),
     Column("output", Text, nullable=False, server_default=""),
+    Column("stages", Text, nullable=False, server_default="[]"),
     Index("attempts_by_environment", "environment", "id"),
     Index("attempts_by_outcome", "outcome"),
     Index("attempts_by_end", "environment", "outcome", "id", "finished"),
     sqlite_autoincrement=True,
 )
-"""`before`, `approvers` and `gates` are documents. No outcome: intended, and not known how it ended."""
+"""`before`, `approvers`, `gates` and `stages` are documents. No outcome: intended, and not known how it ended."""
 
 transitions = Table(
     "transitions",

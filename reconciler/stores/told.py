@@ -5,7 +5,7 @@ None of it is audited, and nothing is decided by it alone: lost, it is asked for
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from sqlalchemy import Connection, Integer, Table, and_, bindparam, delete, insert, select
 
@@ -29,6 +29,18 @@ class ToldStore:
         with self._database.read() as connection:
             text = _run(connection, source, run_id)
             return None if text is None else rows.value_of(Run, text, tables.runs.name, f"{source}/{run_id}")
+
+    def runs(self, run_ids: Collection[RunId]) -> Mapping[RunId, Mapping[str, Run]]:
+        """What CI said of several runs, where anything is remembered, by number and source."""
+        if not run_ids:
+            return {}
+        with self._database.read() as connection:
+            found = connection.execute(_RUNS, {"keys": sorted(set(run_ids))}).all()
+        runs: dict[RunId, dict[str, Run]] = {}
+        for source, run_id, text in found:
+            run = rows.value_of(Run, text, tables.runs.name, f"{source}/{run_id}")
+            runs.setdefault(RunId(run_id), {})[source] = run
+        return runs
 
     def save_run(self, source: str, run: Run) -> None:
         """Remember what CI said, of the last `RUNS_KEPT` runs; writes nothing when just this is remembered."""
@@ -89,6 +101,11 @@ def _put_run(connection: Connection, source: str, run_id: RunId, document: str) 
 _R = tables.runs.c
 _SAME = and_(_R.source == bindparam("of"), _R.run_id == statements.KEY)
 _RUN = select(_R.document).where(_SAME)
+_SOURCES = select(_R.source).distinct()
+"""Few: with them, a number is found by the index."""
+_RUNS = select(_R.source, _R.run_id, _R.document).where(
+    _R.source.in_(_SOURCES), _R.run_id.in_(bindparam("keys", expanding=True))
+)
 _OLD_RUN = delete(tables.runs).where(_SAME)
 _NEW_RUN = insert(tables.runs)
 _RUNS_TO_GO = delete(tables.runs).where(

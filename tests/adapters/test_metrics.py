@@ -180,6 +180,43 @@ def test_a_pass_that_only_looked_or_wrote_it_down_has_no_stages() -> None:
     assert run(passes, clock, "git log", "store:status").stages == {}
 
 
+def test_an_attempt_has_the_stages_of_its_own_and_not_those_of_the_one_before_it_in_the_pass() -> None:
+    passes = Passes(clock := Clock(), "x")
+
+    def steps(*names: str) -> None:
+        for name in names:
+            passes.step(name)
+            clock.seconds += 1
+
+    passes.began(EnvironmentName("dev"))
+    steps("git log", "custody:fetch", "store:intent")
+    passes.recorded(replace(ATTEMPT, id=1))
+    steps("target:unpack", "target:switch", "store:outcome")
+    first = passes.timed(replace(ATTEMPT, id=1, outcome=Outcome.FAILED))
+    passes.recorded(replace(ATTEMPT, id=2))
+    steps("target:switch")
+    second = passes.timed(replace(ATTEMPT, id=2, outcome=Outcome.SUCCEEDED))
+    other = passes.timed(replace(ATTEMPT, id=3, outcome=Outcome.INTERRUPTED))
+    assert [(one.stage, one.seconds) for one in first.stages] == [("fetch", 1), ("release", 1), ("switch", 1)]
+    assert [(one.stage, one.seconds) for one in second.stages] == [("switch", 1)]
+    assert other.stages == ()  # begun by a process that is gone
+
+
+def test_an_attempt_on_probation_has_its_wait_for_health_beside_what_the_pass_before_did() -> None:
+    passes = Passes(clock := Clock(), "x")
+    passes.began(EnvironmentName("dev"))
+    passes.recorded(replace(ATTEMPT, id=1, outcome=None))
+    passes.step("activation:start")
+    clock.seconds += 2
+    passes.ended()
+    clock.seconds += 30
+    passes.began(EnvironmentName("dev"))
+    passes.step("target:remember")
+    ended = passes.timed(replace(ATTEMPT, id=1, outcome=Outcome.SUCCEEDED))
+    assert [(one.stage, one.seconds) for one in ended.stages] == [("activate", 2), ("health", 30)]
+    assert passes.timed(replace(ATTEMPT, id=1)).stages == ()
+
+
 def test_each_pass_has_its_own_id_time_and_attempts_also_beside_others() -> None:
     passes, both = Passes(clock := Clock(), "x"), threading.Barrier(2)
 

@@ -28,6 +28,7 @@ from reconciler.model import (
     Gate,
     GateResult,
     Health,
+    NoticeKind,
     OperatorHand,
     Outcome,
     Release,
@@ -35,9 +36,12 @@ from reconciler.model import (
     Run,
     RunId,
     Soak,
+    StageTime,
     Status,
     Sync,
+    ToldNotice,
     ToldPlan,
+    ToldRoute,
     Verdict,
 )
 from reconciler.ports import Store
@@ -51,6 +55,8 @@ LIVE = Release("101-aaaaaaaaaaaa", RunId(101), Digest("a" * 64))
 GATE = GateResult(
     Gate.APPROVAL, Verdict.HELD, Reason.APPROVAL_MISSING, "nobody \u2028 \U0001f600", ("#12", "é"), "ask", LATER
 )
+NOTICE = ToldNotice(NoticeKind.HELD, "ApprovalMissing 102-aaaaaaaaaaaa", NOON, 2, "101-aaaaaaaaaaaa")
+ROUTE = ToldRoute(NOON, LATER, NOON, "it answered 503")
 ATTEMPT = Attempt(
     STAGING,
     Action.DEPLOY,
@@ -165,6 +171,7 @@ def test_a_new_store_remembers_nothing(store: Store) -> None:
     assert (store.succeeded(STAGING), store.soaks(), store.policy()) == ((), {}, None)
     assert (store.rewrites(), store.checkpoints()) == ((), ())
     assert (store.run("ci", RUN.run_id), store.told_plans(), store.told_rollouts()) == (None, {}, {})
+    assert (store.told_route("oncall"), store.told_notices("oncall")) == (None, {})
 
 
 def test_everything_is_there_when_it_is_opened_again(reopen: Callable[[], Store]) -> None:
@@ -179,7 +186,9 @@ def test_everything_is_there_when_it_is_opened_again(reopen: Callable[[], Store]
     first.save_run("ci", RUN)
     first.save_told_plan(12, PLAN)
     first.save_told_rollout(ROLLOUT, "success: live")
+    first.save_told_notices("oncall", ROUTE, {PROD: NOTICE})
     again = reopen()
+    assert (again.told_route("oncall"), again.told_notices("oncall")) == (ROUTE, {PROD: NOTICE})
     assert again.run("ci", RUN.run_id) == RUN
     assert (again.told_plans(), again.told_rollouts()) == ({12: PLAN}, {ROLLOUT: "success: live"})
     assert (again.soaks(), again.policy()) == ({STAGING: SOAK}, POLICY)
@@ -295,6 +304,9 @@ def test_transitions_come_oldest_first_and_only_behind_a_cursor(store: Store) ->
     assert [one.id for one in store.transitions(after=ids[5])] == ids[6:]
     assert [one.id for one in store.transitions(limit=3)] == ids[-3:]
     assert store.transitions(after=ids[-1]) == ()
+    assert [one.id for one in store.transitions_from(ids[1], 3)] == ids[2:5]
+    assert [one.id for one in store.transitions_from(0, 2, PROD)] == [one.id for one in store.transitions(PROD)][:2]
+    assert store.transitions_from(ids[-1], 3) == ()
 
 
 # --- attempts -----------------------------------------------------------------------------------
@@ -378,6 +390,43 @@ def test_attempts_come_newest_first_and_of_one_environment_when_asked(store: Sto
     assert store.unfinished() == tuple(begun)
 
 
+def test_attempts_go_on_before_one_and_come_in_short_without_what_is_long(store: Store) -> None:
+    numbers = [store.begin(replace(ATTEMPT, environment=name)).id for name in (STAGING, PROD, STAGING, STAGING)]
+    back = store.begin(replace(ATTEMPT, action=Action.ROLLBACK))
+    ended = replace(succeeded(back), output="listening\n")
+    store.finish(ended, STATUS, ACCEPTED)
+    assert [one.id for one in store.attempts(before=numbers[3])] == [numbers[2], numbers[1], numbers[0]]
+    assert [one.id for one in store.attempts(STAGING, 1, before=numbers[2])] == [numbers[0]]
+    assert store.attempts(before=0) == store.attempts(before=-5) == ()
+    short = store.attempts_in_short(STAGING)
+    assert short[0] == replace(ended, output="")  # the gates of a rollback tell whether it came by itself
+    assert short[1] == replace(store.attempts(STAGING)[1], gates=())
+    assert store.attempts_in_short(limit=1, before=numbers[2])[0].id == numbers[1]
+
+
+def test_what_was_deployed_comes_newest_first_and_without_what_brought_nothing(store: Store) -> None:
+    def ended(action: Action, run: int, outcome: Outcome = Outcome.SUCCEEDED, name: EnvironmentName = STAGING) -> None:
+        declared = replace(DECLARED, run_id=RunId(run))
+        begun = store.begin(replace(ATTEMPT, environment=name, action=action, declared=declared))
+        store.finish(replace(succeeded(begun), outcome=outcome), STATUS, None)
+
+    for action, run in ((Action.DEPLOY, 1), (Action.REPAIR, 2), (Action.DEPLOY, 3), (Action.ROLLBACK, 1)):
+        ended(action, run)
+    ended(Action.DEPLOY, 4, Outcome.FAILED)
+    ended(Action.DEPLOY, 5, name=PROD)
+    store.begin(ATTEMPT)
+    assert [one.run_id for one in store.deployed(STAGING)] == [1, 3, 1]
+    assert store.deployed(STAGING, 1)[0] == replace(DECLARED, run_id=RunId(1))
+
+
+def test_how_long_stages_took_is_remembered_and_is_no_part_of_the_chain(store: Store) -> None:
+    begun = store.begin(ATTEMPT)
+    stages = (StageTime("fetch", 1.25), StageTime("switch", 0.0))
+    store.finish(replace(succeeded(begun), stages=stages), STATUS, ACCEPTED)
+    assert store.attempts()[0].stages == store.attempts_in_short()[0].stages == stages
+    assert all(b"stages" not in audit.line(entry) for entry in chain(store))
+
+
 def test_texts_that_are_no_text_are_remembered_readably(store: Store) -> None:
     hostile = "a\nb\x1b[2J\udcff\x00 '); DROP TABLE audit; --"
     shown = hostile.replace("\udcff", "\\udcff")
@@ -453,6 +502,11 @@ def test_soaks_come_back_as_they_were_and_go_when_their_row_is_broken(store: Sto
     assert chain(store) == []
 
 
+def test_one_soak_comes_by_itself(store: Store) -> None:
+    store.save_soaks({STAGING: SOAK})
+    assert (store.soak(STAGING), store.soak(PROD)) == (SOAK, None)
+
+
 def test_a_policy_in_force_is_remembered_and_audited_once(store: Store) -> None:
     store.save_policy(POLICY)
     store.save_policy(replace(POLICY, accepted_at=LATER))
@@ -508,6 +562,13 @@ def test_checkpoints_come_oldest_first_and_one_for_each_length_of_the_chain(stor
     assert chain(store) == []
 
 
+def test_the_last_checkpoint_is_the_one_that_covers_most(store: Store) -> None:
+    assert store.last_checkpoint() is None
+    for entries in (2, 9, 10):
+        store.save_checkpoint(replace(CHECKPOINT, entries=entries))
+    assert store.last_checkpoint() == replace(CHECKPOINT, entries=10)
+
+
 def test_a_checkpoint_that_contradicts_an_earlier_one_is_refused(store: Store) -> None:
     store.save_checkpoint(CHECKPOINT)
     with pytest.raises(Transient) as refused:
@@ -543,6 +604,16 @@ def test_a_run_is_remembered_by_its_source_and_number_as_ci_described_it_last(st
     store.save_run("ci", gone)
     assert store.run("ci", RUN.run_id) == gone
     assert chain(store) == []
+
+
+def test_several_runs_come_at_once_from_every_source_that_knows_them(store: Store) -> None:
+    other = replace(RUN, run_id=RunId(7), commit="d" * 40)
+    store.save_run("ci", RUN)
+    store.save_run("ci", other)
+    store.save_run("old", RUN)
+    store.save_run("old", replace(RUN, run_id=RunId(8)))
+    assert store.runs([RUN.run_id, RunId(7), RunId(9)]) == {RUN.run_id: {"ci": RUN, "old": RUN}, 7: {"ci": other}}
+    assert store.runs([]) == {}
 
 
 def test_the_runs_that_were_saved_last_are_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -618,6 +689,39 @@ def test_a_long_chain_is_read_in_order_from_anywhere(store: Store) -> None:
     assert list(store.audit(after=1_100)) == []
 
 
+def test_the_chain_is_read_backwards_from_anywhere(store: Store) -> None:
+    for _ in range(7):
+        store.begin(ATTEMPT)
+    entries = list(store.audit())
+    assert store.audit_before() == tuple(reversed(entries))
+    assert store.audit_before(5, 2) == (entries[3], entries[2])
+    assert store.audit_before(1) == store.audit_before(-1) == ()
+
+
+@pytest.mark.parametrize(
+    ("texts", "before", "over", "limit", "wanted"),
+    [
+        ((("SHOP/Prod",),), 9, 20, 10, [6, 4, 2]),
+        ((("shop/prod", "refused"),), 9, 20, 10, [7, 6, 4, 2]),
+        ((("shop/prod",), ("intent",)), 6, 20, 10, [4, 2]),
+        ((("shop/prod",),), 9, 4, 10, [6]),
+        ((("shop/prod",),), 9, 20, 2, [6, 4]),
+        ((("s_op/prod",),), 9, 20, 10, []),
+        ((("s%prod",),), 9, 20, 10, []),
+        ((("' OR 1=1 --",),), 9, 20, 10, []),
+        ((), 4, 2, 10, [3, 2]),
+    ],
+    ids=["any case", "one of two", "both", "over so many", "so many", "_ is _", "% is %", "a quote is one", "anything"],
+)
+def test_entries_are_found_by_what_is_on_their_line(
+    store: Store, texts: tuple[tuple[str, ...], ...], before: int, over: int, limit: int, wanted: list[int]
+) -> None:
+    for number in range(1, 7):
+        store.begin(replace(ATTEMPT, environment=STAGING if number % 2 else PROD))
+    store.refuse(ATTEMPT, STATUS)
+    assert [one.seq for one in store.audit_found(texts, before, over, limit)] == wanted
+
+
 def test_several_threads_write_one_chain(store: Store) -> None:
     def work(n: int) -> None:
         name = EnvironmentName(f"env-{n}")
@@ -641,3 +745,18 @@ def test_several_threads_write_one_chain(store: Store) -> None:
     assert len(store.told_rollouts()) == 1
     assert len(store.statuses()) == 8
     assert store.unfinished() == ()
+
+
+def test_what_was_told_is_remembered_for_each_route_and_environment(store: Store) -> None:
+    elsewhere, other = EnvironmentName("a/b/c"), replace(NOTICE, kind=NoticeKind.RECOVERED, live="")
+    store.save_told_notices("oncall", ROUTE, {PROD: NOTICE, STAGING: NOTICE})
+    store.save_told_notices("on", replace(ROUTE, failed_since=None), {elsewhere: other})
+    store.save_told_notices("oncall-2", ROUTE, {})
+    assert dict(store.told_notices("oncall")) == {PROD: NOTICE, STAGING: NOTICE}
+    assert (dict(store.told_notices("on")), dict(store.told_notices("oncall-2"))) == ({elsewhere: other}, {})
+    store.save_told_notices("oncall", replace(ROUTE, failure=""), {PROD: other, STAGING: None, elsewhere: None})
+    assert dict(store.told_notices("oncall")) == {PROD: other}
+    assert dict(store.told_notices("on")) == {elsewhere: other}
+    assert store.told_route("oncall") == replace(ROUTE, failure="")
+    assert store.told_route("on") == replace(ROUTE, failed_since=None)
+    assert chain(store) == []

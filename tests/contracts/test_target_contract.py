@@ -84,6 +84,7 @@ def test_drift_is_seen_and_apply_repairs_it(world: World) -> None:
     world.target().apply(factories.verified(A), factories.approval(A), 1)
     world.damage()
     assert world.target().observe().drift
+    assert world.target().observe(around=True) == replace(world.target().observe(), drift=())
     assert world.target().apply(factories.verified(A), factories.approval(A), 1).drift == ()
 
 

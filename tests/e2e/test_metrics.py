@@ -179,7 +179,7 @@ def test_only_what_is_used_is_loaded(
 ) -> None:
     watched = Watched(tmp_path, **(web or {}))
     if web is None:
-        watched.site.configure(web={})
+        watched.site.configure(web={"listen": None})
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
     with watched.site.daemon():
         eventually(lambda: " started " in watched.log)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -17,6 +17,7 @@ from reconciler.core.audit import (
     Fact,
     Kind,
     attempted,
+    line,
     operated,
     policy_accepted,
     rewrite_accepted,
@@ -27,8 +28,10 @@ from reconciler.errors import PolicyDenied, Reason, Transient
 from reconciler.model import (
     Accepted,
     AcceptedPolicy,
+    Action,
     Attempt,
     CommitId,
+    Declared,
     EnvironmentName,
     OperatorHand,
     Outcome,
@@ -37,7 +40,9 @@ from reconciler.model import (
     RunId,
     Soak,
     Status,
+    ToldNotice,
     ToldPlan,
+    ToldRoute,
     Transition,
 )
 from reconciler.ports import Clock
@@ -68,6 +73,8 @@ class Memory:
     runs: Mapping[tuple[str, RunId], Run] = field(default_factory=dict)
     told_plans: Mapping[int, ToldPlan] = field(default_factory=dict)
     told_rollouts: Mapping[str, str] = field(default_factory=dict)
+    told_routes: Mapping[str, ToldRoute] = field(default_factory=dict)
+    told_notices: Mapping[tuple[str, EnvironmentName], ToldNotice] = field(default_factory=dict)
     transitions: tuple[Transition, ...] = ()
     entries: tuple[Entry, ...] = ()
 
@@ -204,9 +211,19 @@ class FakeStore:
     def unfinished(self) -> tuple[Attempt, ...]:
         return tuple(attempt for attempt in self._read("unfinished").attempts.values() if attempt.outcome is None)
 
-    def attempts(self, environment: EnvironmentName | None = None, limit: int = 100) -> tuple[Attempt, ...]:
+    def attempts(
+        self, environment: EnvironmentName | None = None, limit: int = 100, before: int | None = None
+    ) -> tuple[Attempt, ...]:
         found = [a for a in self._read("attempts").attempts.values() if environment in (None, a.environment)]
-        return tuple(reversed(found))[:limit]
+        return tuple(a for a in reversed(found) if before is None or (a.id or 0) < before)[:limit]
+
+    def attempts_in_short(
+        self, environment: EnvironmentName | None = None, limit: int = 100, before: int | None = None
+    ) -> tuple[Attempt, ...]:
+        return tuple(
+            replace(one, output="", gates=one.gates if one.action is Action.ROLLBACK else ())
+            for one in self.attempts(environment, limit, before)
+        )
 
     def succeeded(
         self, environment: EnvironmentName, until: datetime | None = None, limit: int = 200
@@ -215,7 +232,14 @@ class FakeStore:
         found = [a for a in mine if a.outcome is Outcome.SUCCEEDED and a.finished]
         return tuple(a for a in reversed(found) if until is None or (a.finished and a.finished <= until))[:limit]
 
+    def deployed(self, environment: EnvironmentName, limit: int = 50) -> tuple[Declared, ...]:
+        brings = (Action.DEPLOY, Action.ROLLBACK)
+        return tuple(a.declared for a in self.succeeded(environment) if a.action in brings)[:limit]
+
     # --- the rules between environments ---------------------------------------------------------
+
+    def soak(self, environment: EnvironmentName) -> Soak | None:
+        return self._read("soak").soaks.get(environment)
 
     def soaks(self) -> Mapping[EnvironmentName, Soak]:
         return dict(self._read("soaks").soaks)
@@ -252,6 +276,9 @@ class FakeStore:
                 new = replace(self.memory, rewrites=(*known, readable), tip=rewrite.tip)
                 self.memory = new.with_entry(rewrite_accepted(readable))
 
+    def last_checkpoint(self) -> Checkpoint | None:
+        return max(self.checkpoints(), key=lambda one: one.entries, default=None)
+
     def checkpoints(self) -> tuple[Checkpoint, ...]:
         return self._read("checkpoints").checkpoints
 
@@ -270,6 +297,11 @@ class FakeStore:
 
     def run(self, source: str, run_id: RunId) -> Run | None:
         return self._read("run").runs.get((source, run_id))
+
+    def runs(self, run_ids: Collection[RunId]) -> Mapping[RunId, Mapping[str, Run]]:
+        known = self._read("runs").runs
+        wanted = {number for _, number in known if number in run_ids}
+        return {wish: {source: run for (source, number), run in known.items() if number == wish} for wish in wanted}
 
     @_one_at_a_time
     def save_run(self, source: str, run: Run) -> None:
@@ -300,6 +332,24 @@ class FakeStore:
             with self._transaction("told_rollout"):
                 self.memory = replace(self.memory, told_rollouts=new)
 
+    def told_route(self, route: str) -> ToldRoute | None:
+        return self._read("told_route").told_routes.get(route)
+
+    def told_notices(self, route: str) -> Mapping[EnvironmentName, ToldNotice]:
+        told = sorted(self._read("told_notices").told_notices.items())
+        return {name: notice for (of, name), notice in told if of == route}
+
+    @_one_at_a_time
+    def save_told_notices(
+        self, route: str, told: ToldRoute, notices: Mapping[EnvironmentName, ToldNotice | None]
+    ) -> None:
+        with self._transaction("told_notices"):
+            changed = {(route, name): notice for name, notice in notices.items()}
+            known = {**self.memory.told_notices, **changed}
+            kept = {key: notice for key, notice in known.items() if notice is not None}
+            routes = {**self.memory.told_routes, route: told}
+            self.memory = replace(self.memory, told_routes=routes, told_notices=kept)
+
     # --- the operator's hand, and what is shown -------------------------------------------------
 
     def hand(self, environment: EnvironmentName) -> OperatorHand:
@@ -320,8 +370,24 @@ class FakeStore:
         found = [one for one in self._read("transitions").transitions if environment in (None, one.environment)]
         return tuple(one for one in found if one.id > after)[-limit:]
 
+    def transitions_from(
+        self, after: int, limit: int, environment: EnvironmentName | None = None
+    ) -> tuple[Transition, ...]:
+        return self.transitions(environment, after, len(self.memory.transitions) + 1)[:limit]
+
     def audit(self, after: int = 0) -> Iterator[Entry]:
         yield from self._read("audit").entries[after:]
+
+    def audit_before(self, before: int | None = None, limit: int = 100) -> tuple[Entry, ...]:
+        found = self._read("audit_before").entries
+        return tuple(reversed([one for one in found if before is None or one.seq < before]))[:limit]
+
+    def audit_found(self, texts: Collection[Collection[str]], before: int, over: int, limit: int) -> tuple[Entry, ...]:
+        def has(entry: Entry) -> bool:
+            text = line(entry).decode().lower()
+            return all(any(one.lower() in text for one in alternatives) for alternatives in texts)
+
+        return tuple(one for one in self.audit_before(before, over) if has(one))[:limit]
 
     # --- how ------------------------------------------------------------------------------------
 
