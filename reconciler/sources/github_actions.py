@@ -24,6 +24,7 @@ from reconciler.bounds import Bounds
 from reconciler.core.provenance import artifact_expired
 from reconciler.errors import PolicyDenied, Reason
 from reconciler.github import Api, GitHubOptions, Need, NotThere, check, connect
+from reconciler.github.addresses import Addresses
 from reconciler.github.answers import GitHubAnswer, Instant, read
 from reconciler.model import Artifact, Digest, Run, RunId
 from reconciler.net import Reach
@@ -111,15 +112,18 @@ def create(options: Mapping[str, object], parts: Parts) -> Source:
         pydantic.ValidationError: The options are not what this source takes.
     """
     chosen = Options.model_validate(dict(options))
-    return GitHubActions(connect(chosen, parts, layout.unavailable, chosen.storage_hosts), parts.bounds)
+    api = connect(chosen, parts, layout.unavailable, chosen.storage_hosts)
+    return GitHubActions(api, parts.bounds, Addresses(chosen))
 
 
 class GitHubActions:
     """Asks one repository for its runs."""
 
-    def __init__(self, api: Api, bounds: Bounds) -> None:
+    def __init__(self, api: Api, bounds: Bounds, addresses: Addresses) -> None:
         self._api = api
         self._bounds = bounds
+        self.addresses = addresses
+        """Where GitHub shows things to people."""
 
     def run(self, run_id: RunId) -> Run:
         """The latest attempt of a run, with the artifacts of all of its attempts."""

@@ -15,6 +15,7 @@ from reconciler.bounds import Bounds
 from reconciler.clock import SystemClock
 from reconciler.errors import Reason, Terminal, Transient
 from reconciler.forges import signed_merge
+from reconciler.forges.signed_merge import SignedMerge
 from reconciler.git import Mirror
 from reconciler.model import ChangeRequest, CommitId
 from reconciler.ports import Forge, Parts
@@ -103,6 +104,26 @@ def test_what_was_checked_for_a_merge_is_not_checked_again(stage: Stage) -> None
     forge = stage.forge()
     assert forge.facts(merge) == forge.facts(merge)
     assert stage.steps == ["ssh-keygen"] * 2
+
+
+def test_what_is_expected_is_checked_at_once_and_by_nobody_twice(stage: Stage) -> None:
+    merge = stage.world.merge(stage.bump(), signer=stage.bob).push().tip
+    forge = stage.forge()
+    assert isinstance(forge, SignedMerge)
+    forge.expect(merge)
+    assert forge.facts(merge).requests, "under way or done: whoever asks gets that answer"
+    assert stage.steps == ["ssh-keygen"] * 2
+
+
+def test_a_fault_of_what_is_expected_is_told_to_who_asks_and_to_nobody_else(stage: Stage) -> None:
+    merge = stage.world.merge(stage.bump(), signer=stage.bob).push().tip
+    forge = stage.forge()
+    assert isinstance(forge, SignedMerge)
+    stage.world.allowed_signers.unlink()
+    for _ in range(3):
+        forge.expect(merge)
+    with pytest.raises(Transient, match=str(stage.world.allowed_signers)):
+        forge.facts(merge)
 
 
 # --- who approved -------------------------------------------------------------------------------

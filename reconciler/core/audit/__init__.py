@@ -7,7 +7,7 @@ adapter's.
 
 from __future__ import annotations
 
-from reconciler.core.audit.chain import Problem, Signed, Verification, lines, trailer, verify
+from reconciler.core.audit.chain import Follower, Problem, Signed, Verification, lines, trailer, verify
 from reconciler.core.audit.checkpoint import NAMESPACE, Checkpoint, Signature, Signatures, statement
 from reconciler.core.audit.checkpoint import line as checkpoint_line
 from reconciler.core.audit.checkpoint import parse as parse_checkpoint
@@ -20,6 +20,7 @@ from reconciler.core.audit.entry import (
     Head,
     Kind,
     attempted,
+    digest,
     line,
     operated,
     parse,
@@ -36,6 +37,7 @@ __all__ = [
     "Checkpoint",
     "Entry",
     "Fact",
+    "Follower",
     "GateRecord",
     "Head",
     "Kind",
@@ -47,6 +49,7 @@ __all__ = [
     "Verification",
     "attempted",
     "checkpoint_line",
+    "digest",
     "line",
     "lines",
     "operated",

@@ -101,6 +101,31 @@ def verify(
     return judge.close()
 
 
+class Follower:
+    """Verifies a chain as it grows, entry by entry from the first; for one thread at a time.
+
+    What an export's end line and signatures tell is not looked at.
+    """
+
+    def __init__(self) -> None:
+        self._judge = _Judge(None)
+
+    @property
+    def head(self) -> Head:
+        """The last entry that was judged."""
+        return self._judge.head
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What was found wrong so far, at most `MAX_FINDINGS` of it."""
+        return tuple(problem.what for problem in self._judge.problems)
+
+    def take(self, entry: Entry) -> None:
+        """Judge the next entry: its hash, its place behind the one before, its attempt."""
+        self._judge.line += 1
+        self._judge.take_entry(entry)
+
+
 @dataclass(slots=True)
 class _Judge:
     """What is known after some lines. `sound` is False behind a line that gave no entry to chain on."""
@@ -151,7 +176,7 @@ class _Judge:
         elif kind == _END:
             self._end(data, document)
         else:
-            self._entry(of_object(document, data))
+            self.take_entry(of_object(document, data))
 
     def close(self) -> Verification:
         """Judge what is missing at the end, and say what was found."""
@@ -207,7 +232,8 @@ class _Judge:
             if seq <= self.head.seq:
                 self._problem(f"entry {seq}, which was anchored, is missing")
 
-    def _entry(self, entry: Entry) -> None:
+    def take_entry(self, entry: Entry) -> None:
+        """Judge an entry that stands where the next one must."""
         self.entries += 1
         if digest(entry) != entry.hash:
             self._problem(f"entry {entry.seq} was edited: its content does not have its hash")

@@ -23,6 +23,7 @@ from reconciler.forges.github.proposals import Proposals
 from reconciler.forges.github.pull_requests import GitHubPullRequests
 from reconciler.forges.github.sharing import Shared
 from reconciler.github import Api, GitHubOptions, Need, check, connect
+from reconciler.github.addresses import Addresses
 from reconciler.model import CommitId, ForgeFacts, Proposal
 from reconciler.ports import Clock, Deployments, Forge, Parts, PullRequests
 
@@ -83,6 +84,7 @@ def create(options: Mapping[str, object], parts: Parts) -> Forge:
         Proposals(api),
         GitHubPullRequests(api, parts.branch, settings.repository_id),
         GitHubDeployments(api, settings.environment_url, settings.log_url),
+        Addresses(settings, parts.branch),
     )
 
 
@@ -155,6 +157,7 @@ class GitHubForge:
         proposals: Proposals,
         pull_requests: PullRequests,
         deployments: Deployments,
+        addresses: Addresses,
     ) -> None:
         self._facts = facts
         self._shared = Shared(facts.of, clock)
@@ -162,6 +165,8 @@ class GitHubForge:
         self._proposals = proposals
         self._pull_requests = pull_requests
         self._deployments = deployments
+        self.addresses = addresses
+        """Where GitHub shows things to people."""
 
     @property
     def repository_id(self) -> int | None:

@@ -17,6 +17,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Set
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -121,6 +122,9 @@ class SignedMerge:
         self._branch = branch
         self._lock = threading.Lock()
         self._verdicts: OrderedDict[tuple[str, CommitId], Signed] = OrderedDict()
+        self._under_way: dict[tuple[str, CommitId], Future[Signed | NotSigned]] = {}
+        """Checks that somebody waits for: whoever asks for the same meanwhile gets the same answer."""
+        self._ahead = threading.BoundedSemaphore(AT_ONCE)
 
     def facts(self, commit: CommitId, teams: Set[str] = frozenset()) -> ForgeFacts:  # noqa: ARG002 - of the port
         """How a commit came to the branch: by a merge that somebody signed, or not.
@@ -137,6 +141,28 @@ class SignedMerge:
             return self._facts(commit, roster)
         except PolicyDenied as refused:  # a commit too large to be read: what came with it is never approved
             return _none(commit, refused.message)
+
+    def expect(self, commit: CommitId) -> None:
+        """Passes may soon ask for a commit: begin with its signatures, in threads of their own.
+
+        Reads the merge and its head, which a pass reads next in any case, and returns. Nothing rests on it: a pass asks
+        anew, and finds under way or in memory what was begun here. Of what comes faster than it can be checked, the
+        passes do the rest.
+        """
+        with suppress(ReconcilerError):  # told to the pass that meets it again
+            roster, merge = self._files.current(), self._repository.commit(commit)
+            if merge.signature is None or len(merge.parents) != 2:
+                return
+            for one in (merge, self._repository.commit(merge.parents[1])):
+                if self._ahead.acquire(blocking=False):
+                    threading.Thread(target=self._foresee, args=(one, roster), name="signatures", daemon=True).start()
+
+    def _foresee(self, commit: Commit, roster: Roster) -> None:
+        try:
+            with suppress(ReconcilerError):
+                self._signer(commit, roster)
+        finally:
+            self._ahead.release()
 
     def look_again(self) -> None:
         """Nothing to do: everything is read at each question."""
@@ -227,15 +253,32 @@ class SignedMerge:
 
     def _signer(self, commit: Commit, roster: Roster) -> Signed | NotSigned:
         """Who signed; good words are kept for as long as the operator's files stay the same."""
-        if known := self._known(commit, roster):
-            return known
-        verdict = self._signatures.check(commit, roster)
+        key, answer = (roster.digest, commit.id), Future[Signed | NotSigned]()
+        with self._lock:
+            if key in self._verdicts:
+                self._verdicts.move_to_end(key)
+                return self._verdicts[key]
+            coming = self._under_way.setdefault(key, answer)
+        if coming is not answer:
+            return coming.result()
+        try:
+            verdict = self._signatures.check(commit, roster)
+            self._remember(key, verdict)
+            answer.set_result(verdict)
+        except BaseException as error:
+            answer.set_exception(error)
+            raise
+        finally:
+            with self._lock:
+                del self._under_way[key]
+        return verdict
+
+    def _remember(self, key: tuple[str, CommitId], verdict: Signed | NotSigned) -> None:
         if isinstance(verdict, Signed) and verdict.lasting:
             with self._lock:
-                self._verdicts[roster.digest, commit.id] = verdict
+                self._verdicts[key] = verdict
                 while len(self._verdicts) > VERDICTS:
                     self._verdicts.popitem(last=False)
-        return verdict
 
     def _known(self, commit: Commit, roster: Roster) -> Signed | None:
         """Who signed, when that is in memory."""

@@ -1,0 +1,31 @@
+"""Texts that somebody else wrote, made fit to stand among others."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.core.readable import block, plain
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("Take the discount", "Take the discount"),
+        ("  two\nlines\t and  room ", "two lines and room"),
+        ("\x1b[31mred\x07\x00", "[31mred"),
+        ("a\u202ebc\u2066d\u200be", "a bc d e"),
+        ("\ud800x\u00a0y", "x y"),
+        ("é 木 \U0001f600", "é 木 \U0001f600"),
+        ("<b>&\"'", "<b>&\"'"),
+        ("1234567890" * 3, "1234567890123456789…"),
+        ("\n" * 500 + "far away", ""),
+        ("", ""),
+    ],
+)
+def test_a_text_becomes_one_line_of_bounded_length(text: str, wanted: str) -> None:
+    assert plain(text, 20) == wanted
+
+
+def test_a_block_keeps_its_lines_and_the_end_of_what_is_too_long() -> None:
+    assert block("\n one\x1b[0m\r\n\ttwo \n\n", 100) == " one [0m\n    two"
+    assert block("first\nlast", 4) == "last"
