@@ -25,8 +25,9 @@ from reconciler.settings.model import (
     Settings,
     SourceSettings,
     WebSettings,
-    at_home,
 )
+from reconciler.settings.places import at_home
+from reconciler.settings.telling import NotificationSettings, RouteSettings
 from reconciler.settings.variables import Variables
 from reconciler.settings.words import Teller
 
@@ -34,8 +35,10 @@ __all__ = [
     "ENVIRONMENT_VARIABLE",
     "FILE",
     "AuditSettings",
+    "NotificationSettings",
     "PluggedSettings",
     "RepositorySettings",
+    "RouteSettings",
     "Settings",
     "SourceSettings",
     "WebSettings",
@@ -94,7 +97,7 @@ def _parse(path: Path, hint: str) -> Tree:
 _PATHS = frozenset(
     {
         *("state", "root", "allowed_signers", "gpg_keyring", "ca_file", "token_file", "key_file"),
-        *("webhook_secret_file", "password_file"),
+        *("webhook_secret_file", "password_file", "url_file"),
     }
 )
 _PATH_LISTS = frozenset({"roots", "files", "identities"})

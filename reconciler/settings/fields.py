@@ -25,6 +25,7 @@ from reconciler.settings.model import (
     SourceSettings,
     WebSettings,
 )
+from reconciler.settings.telling import NotificationSettings, RouteSettings
 
 Where = tuple[str | int, ...]
 """A place: the keys, and indices, that lead to it."""
@@ -42,6 +43,8 @@ _SECTIONS: dict[Where, type[BaseModel]] = {  # an index is written as 0
     ("secrets", "allow", 0): SecretAllowance,
     ("audit",): AuditSettings,
     ("web",): WebSettings,
+    ("notifications",): NotificationSettings,
+    ("notifications", "routes", 0): RouteSettings,
     ("bounds",): Bounds,
 }
 _BY_NAME = frozenset({"sources", "targets", "activators", "probes"})

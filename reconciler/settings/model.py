@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,8 @@ from reconciler.core.declare import ApprovalSpec
 from reconciler.core.policyfile import FloorSpec
 from reconciler.core.provenance import ANY, Provenance
 from reconciler.secretkeeper import SecretSettings
+from reconciler.settings.places import at_home
+from reconciler.settings.telling import NotificationSettings
 
 PREFIX = "RECONCILER_"
 DELIMITER = "__"
@@ -26,14 +29,6 @@ def default_state() -> Path:
     """Where state is kept when nobody says otherwise."""
     home = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
     return Path(home) / "reconciler"
-
-
-def at_home(path: Path) -> Path:
-    """With `~` replaced; as it is when nobody has that name."""
-    try:
-        return path.expanduser()
-    except RuntimeError:
-        return path
 
 
 class _Section(BaseModel):
@@ -99,12 +94,36 @@ class AuditSettings(_Section):
 
 
 class WebSettings(_Section):
-    """The HTTP listener: probes, metrics and webhooks."""
+    """The HTTP listener: pages and API, probes, metrics and webhooks."""
 
     listen: str | None = Field(
-        None,
+        "127.0.0.1:8080",
         pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\[\]:/@\s]+):[0-9]{1,5}$",
-        description="host:port to listen on, 127.0.0.1:8080 or [::1]:8080; none: nothing listens",
+        description="host:port to listen on, 127.0.0.1:8080 or [::1]:8080; null: nothing listens",
+    )
+    url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$",
+        description="where people reach the pages, https://deploy.example.com, when something stands in front",
+    )
+    token_env: str | None = Field(
+        None,
+        pattern=r"^[A-Z_][A-Z0-9_]*$",  # what does not look like a name may be the token itself
+        description="the variable that holds the token that pages and API ask for",
+    )
+    token_file: Path | None = Field(
+        None, description="the file that holds such tokens, one a line; each of them counts"
+    )
+    trusted_header: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$",
+        description="the header in which a proxy in front says who asks, X-Forwarded-User; none: no proxy is believed",
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        (), max_length=100, description="addresses or networks of that proxy, 10.0.0.5 or 10.0.0.0/24"
+    )
+    event_clients: int = Field(
+        64, ge=1, le=200, description="clients that follow /events at once: every open page is one"
     )
     webhook_secret_env: str | None = Field(
         None,
@@ -121,10 +140,25 @@ class WebSettings(_Section):
         description="what /metrics tells: environments, each beside the totals; totals alone; or none, no such page",
     )
 
-    @field_validator("webhook_secret_file")
+    @field_validator("webhook_secret_file", "token_file")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value and Path(os.path.abspath(at_home(value)))  # noqa: PTH100 - resolve() would follow links
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            try:
+                ip_network(one, strict=False)
+            except ValueError:
+                raise ValueError("addresses or networks, such as 10.0.0.5 or 10.0.0.0/24") from None
+        return value
+
+    @property
+    def chosen(self) -> bool:
+        """Whether somebody wrote where to listen; else a port in use is no mistake of theirs."""
+        return "listen" in self.model_fields_set
 
 
 class Settings(BaseSettings):
@@ -164,7 +198,12 @@ class Settings(BaseSettings):
         description="who must let a new environment file in, as nothing stood there before it",
     )
     audit: AuditSettings = Field(default_factory=AuditSettings, description="signed checkpoints of the audit log")
-    web: WebSettings = Field(default_factory=WebSettings, description="the HTTP listener: probes, metrics and webhooks")
+    web: WebSettings = Field(
+        default_factory=WebSettings, description="the HTTP listener: pages and API, probes, metrics and webhooks"
+    )
+    notifications: NotificationSettings = Field(
+        default_factory=NotificationSettings, description="who is told of what, by Slack, Teams, e-mail or webhook"
+    )
     floors: tuple[FloorSpec, ...] = Field(
         (), max_length=100, description="the operator's floor: approvals that no file or policy can go below"
     )

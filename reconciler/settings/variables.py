@@ -14,7 +14,7 @@ from reconciler.settings.model import DELIMITER, PREFIX
 NOT_SETTINGS = frozenset({"RECONCILER_CONFIG", "RECONCILER_DEMO_DIR"})
 """They say where the settings are, and are none."""
 
-_HOLDERS = frozenset({"token_env", "key_env", "webhook_secret_env", "password_env"})
+_HOLDERS = frozenset({"token_env", "key_env", "webhook_secret_env", "password_env", "url_env"})
 """Keys that name the variable which holds a secret."""
 
 
@@ -74,6 +74,8 @@ def _tokens(values: Mapping[str, Any]) -> Iterator[str]:
     for key, value in values.items():
         if isinstance(value, dict):
             yield from _tokens(value)
+        elif isinstance(value, list):
+            yield from (name for item in value if isinstance(item, dict) for name in _tokens(item))
         elif key in _HOLDERS and isinstance(value, str):
             yield value
 

@@ -352,6 +352,14 @@ def test_the_variable_that_holds_the_webhook_s_secret_is_no_mistake(
     settings("web: {listen: '127.0.0.1:8080', webhook_secret_env: RECONCILER_HOOK_SECRET}\n")
 
 
+def test_a_variable_that_holds_the_address_of_a_route_is_no_mistake(
+    settings: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECONCILER_ONCALL_URL", "x")
+    (route,) = settings("notifications: {routes: [{name: a, url_env: RECONCILER_ONCALL_URL}]}\n").notifications.routes
+    assert (route.name, route.url_env, len(route.kinds)) == ("a", "RECONCILER_ONCALL_URL", 6)
+
+
 def test_the_variable_that_holds_supervisord_s_password_is_no_mistake(
     settings: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
