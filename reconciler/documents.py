@@ -148,6 +148,11 @@ def problem(value: Problem) -> Document:
     }
 
 
+def error(status: int, reason: str, message: str, hint: str) -> Document:
+    """Why the HTTP API does not answer."""
+    return kind("Error", {"status": status, "reason": reason, "message": message, "hint": hint})
+
+
 def time(at: datetime | None) -> str | None:
     """RFC 3339, in UTC."""
     return at.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z" if at else None

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -32,12 +32,13 @@ from reconciler.driftwatch import DriftWatch
 from reconciler.errors import Reason, Terminal
 from reconciler.git import Mirror, kill_all
 from reconciler.git.branches import Branches
-from reconciler.model import Attempt, CommitId, EnvironmentName
+from reconciler.model import CommitId, EnvironmentName
 from reconciler.notary import Notary, appoint
 from reconciler.pipeline import Fleet, Rulebook, Soaks, World
 from reconciler.plans import Plans
 from reconciler.ports import (
     Activator,
+    Addressed,
     Clock,
     Forge,
     Parts,
@@ -57,12 +58,13 @@ from reconciler.secretkeeper import SecretKeeper
 from reconciler.settings import PluggedSettings, Settings
 from reconciler.settings.words import options_in_words
 from reconciler.statefolder import make_private, wake_folder
-from reconciler.stores.heard import HeardStore
+from reconciler.stores.heard import HeardStore, Hearer
 from reconciler.stores.sql import SqlStore
 from reconciler.tracker import Tracker
 
 if TYPE_CHECKING:
-    from reconciler.web import Journal, Listener, Places
+    from reconciler.views.facts import Facts, Links
+    from reconciler.web import Journal, Opened, Places
 
 SOAK_SECONDS = 60.0
 """Seconds between two times that soaks are told to the store: at most so much of one is lost by a crash."""
@@ -167,6 +169,16 @@ class System:
         rollouts = self.rollouts()
         return (Beside(rollouts.tell, "rollouts", self.world.clock),) if rollouts else ()
 
+    def _people_tellers(self, runner: Runner, say: Callable[[str], object]) -> tuple[Beside, ...]:
+        """One for each route, so that a channel that hangs keeps no other waiting."""
+        settings, clock = self.settings, self.world.clock
+        if not settings.notifications.routes:
+            return ()
+        from reconciler import routes
+
+        found = routes.tellers(settings, self.world.store, runner.statuses, clock, self.random, say)
+        return tuple(Beside(teller.tell, f"notify-{teller.route.name}", clock) for teller in found)
+
     def daemon(
         self,
         runner: Runner,
@@ -185,7 +197,8 @@ class System:
         settings, notary = self.settings, cache(lambda: open_notary(self.settings, self.world.store))
         pace = Pace(settings.repository.poll_seconds, settings.drift_seconds, settings.stop_seconds, settings.workers)
         watch = DriftWatch(settings.bounds.watched_targets, self.world.clock, tell) if settings.drift_watch else None
-        tellers = self._rollout_tellers()  # at each poll, and behind each pass that changed something
+        people = self._people_tellers(runner, tell)  # first: what it has to say of the settings ends a start
+        tellers = (*self._rollout_tellers(), *people)  # at each poll, and behind each pass that changed something
         daemon = Daemon(
             self.tracker,
             runner,
@@ -239,20 +252,33 @@ def build(settings: Settings, store: Store, trace: Trace = silent) -> System:
         gap=max(GAP * settings.drift_seconds, 2 * settings.repository.poll_seconds),
     )
     catalog = Catalog(repository, settings.bounds, settings.state / "outlines")
+    tracker = Tracker(repository, catalog, store, getattr(world.forge, "expect", None))
     bell = Bell()
     prober = Prober(world.probes, clock, random, settings.bounds, bell.ring)
-    return System(settings, world, catalog, Tracker(repository, catalog, store), random, prober, bell)
+    return System(settings, world, catalog, tracker, random, prober, bell)
 
 
 def open_listener(
-    system: System, daemon: Daemon, journal: Journal, metrics: Callable[[], bytes] | None = None
-) -> Listener | None:
+    system: System,
+    runner: Runner,
+    daemon: Daemon,
+    journal: Journal,
+    metrics: Callable[[], bytes] | None = None,
+    trouble: Callable[[], str] = lambda: "",
+) -> Opened | None:
     """The HTTP listener of a daemon, bound and not yet answering; None when none is set up.
 
-    `metrics` makes the answer to a scrape; without it there is no such page.
+    Args:
+        system: The parts.
+        runner: Knows how the environments stand.
+        daemon: Is woken.
+        journal: Told of deliveries, and of what went wrong.
+        metrics: Makes the answer to a scrape; without it there is no such page.
+        trouble: Why the last look at the repository failed; empty when it did not.
 
     Raises:
-        Terminal: `InvalidSettings`: the address can't be had, or the webhook's secret can't be used.
+        Terminal: `InvalidSettings`: the address can't be had, or a secret can't be used; `web.Taken` when nobody
+            chose the address.
     """
     settings, forge = system.settings, system.settings.forge
     if not (settings.web.listen or settings.web.webhook_secret_env or settings.web.webhook_secret_file):
@@ -267,7 +293,8 @@ def open_listener(
         lambda: getattr(system.world.forge, "repository_id", None),
     )
     limits = web.Limits(settings.bounds.webhook_bytes)
-    return web.open_listener(_places(settings), tracked, limits, daemon, journal, metrics)
+    facts = _facts(system, runner, trouble)
+    return web.open_listener(_places(settings), tracked, limits, daemon, journal, metrics, facts)
 
 
 def check_listener(settings: Settings, *, taken: bool) -> str:
@@ -284,23 +311,70 @@ def check_listener(settings: Settings, *, taken: bool) -> str:
 def _places(settings: Settings) -> Places:
     from reconciler.web import Places
 
-    return Places(settings.web.listen, settings.web.webhook_secret_env, settings.web.webhook_secret_file)
+    told = settings.web
+    return Places(
+        listen=told.listen,
+        webhook_secret_env=told.webhook_secret_env,
+        webhook_secret_file=told.webhook_secret_file,
+        token_env=told.token_env,
+        token_file=told.token_file,
+        trusted_header=told.trusted_header,
+        trusted_proxies=told.trusted_proxies,
+        url=told.url,
+        event_clients=told.event_clients,
+        chosen=told.chosen,
+    )
+
+
+def _facts(system: System, runner: Runner, trouble: Callable[[], str]) -> Facts:
+    """What pages and API show, of a daemon."""
+    from reconciler.custody.contents import KeptContents
+    from reconciler.views.facts import Facts
+
+    world, state = system.world, system.settings.state
+    return Facts(
+        statuses=runner.statuses,
+        catalog=system.catalog,
+        store=world.store,
+        repository=world.repository,
+        clock=world.clock,
+        contents=KeptContents(state / "custody", world.bounds, state / "contents"),
+        links=_links(world),
+        trouble=trouble,
+        holds=world.custody.holds,
+    )
+
+
+def _links(world: World) -> Links:
+    """Pages of the forge and of CI, where they have some."""
+    from reconciler.views.facts import Links
+
+    runs = {name: source.addresses.run for name, (source, _) in world.sources.items() if isinstance(source, Addressed)}
+
+    def run(source: str, run_id: int) -> str:
+        return runs[source](run_id) if source in runs else ""
+
+    if not isinstance(world.forge, Addressed):
+        return Links(run=run)
+    forge = world.forge.addresses
+    return Links(request=forge.request, commit=forge.commit, edit=forge.edit, run=run)
 
 
 def open_store(
     settings: Settings,
     clock: Clock | None = None,
     trace: Trace = silent,
-    heard: Callable[[Attempt], None] | None = None,
+    hearer: Hearer | None = None,
 ) -> SqlStore:
-    """The memory; `heard` gets each attempt when it begins, and when it ends.
+    """The memory; `hearer` hears of each attempt when it begins, and when it ends.
 
     Raises:
         ReconcilerError: `StoreUnavailable`.
     """
     make_private(settings.state)
     clock = clock or SystemClock()
-    return HeardStore(settings.store_url, clock, trace, heard) if heard else SqlStore(settings.store_url, clock, trace)
+    url = settings.store_url
+    return HeardStore(url, clock, trace, hearer) if hearer else SqlStore(url, clock, trace)
 
 
 def open_notary(settings: Settings, store: Store, trace: Trace = silent) -> Notary:
@@ -388,15 +462,21 @@ def _probes(settings: Settings, parts: Parts) -> dict[str, Probe]:
 def _plugged(port: str, key: str, name: str, options: Mapping[str, object], parts: Parts) -> Any:
     """An adapter, found by name and given its own options."""
     group = f"reconciler.{port}s"
-    found = entry_points(group=group, name=name)
+    found = _installed(group).select(name=name)
     if not found:
-        known = ", ".join(sorted({point.name for point in entry_points(group=group)}))
+        known = ", ".join(sorted({point.name for point in _installed(group)}))
         raise Terminal(Reason.INVALID_SETTINGS, f"{key}: no {port} of type {name!r}; there are: {known}")
     try:
         return next(iter(found)).load()(options, parts)
     except ValidationError as invalid:
         problems = "\n".join(options_in_words(key, invalid))
         raise Terminal(Reason.INVALID_SETTINGS, problems, "docs/settings.md lists every key") from None
+
+
+@cache
+def _installed(group: str) -> EntryPoints:
+    """Looked for once: each look reads what every package says of itself."""
+    return entry_points(group=group)
 
 
 def makers(settings: Settings, state: Path) -> dict[str, Callable[[], object]]:

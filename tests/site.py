@@ -52,7 +52,7 @@ class Program:
         self.live = folder / "live"
         self.live.mkdir()
         self.settings_file = folder / "reconciler.yaml"
-        self.settings = settings
+        self.settings = {"web": {"listen": None}, **settings}  # many run at once, and most show nothing to anybody
         self.configure()
 
     def configure(self, **changes: object) -> None:

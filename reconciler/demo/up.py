@@ -14,7 +14,7 @@ from pathlib import Path
 
 from reconciler.clock import SystemClock
 from reconciler.core.declare import FOLDER
-from reconciler.demo import service
+from reconciler.demo import pages, service
 from reconciler.demo.ci import source_tree
 from reconciler.demo.clone import bumped, retargeted, soaking
 from reconciler.demo.folder import DemoFolder, faults, shown
@@ -68,6 +68,8 @@ probes:                               # what health checks may ask; in earnest, 
 audit:                                # signed from time to time, and kept where the daemon's own host can't rewrite it
   checkpoint_seconds: 5
   anchor: refs/reconciler/audit
+web:
+  listen: 127.0.0.1:{port}           # the pages: nobody but this machine can reach them
 drift_seconds: 2
 stop_seconds: 5
 """
@@ -150,6 +152,7 @@ def _resume(folder: DemoFolder) -> Tour:
     tour = open_tour(folder)
     if tour.process.pid() is None:
         tour.story.says("The demo is there, but its daemon has ended; starting it again.")
+        pages.settle(folder)
         tour.process.start()
         tour.watch.until_started()
     else:
@@ -173,7 +176,7 @@ def _make(folder: DemoFolder) -> None:
     """Everything that must be there before the daemon can start."""
     _stop(folder, Story())
     folder.clear()
-    folder.settings.write_text(_SETTINGS)
+    folder.settings.write_text(_SETTINGS.replace("{port}", str(pages.port(folder))))
     for place in (folder.runs, folder.live):
         place.mkdir()
     make_keys(folder)
@@ -223,6 +226,9 @@ def _what_next(tour: Tour) -> None:
     """What to type, as short as it gets."""
     says = tour.story.says
     says()
+    if found := pages.address(tour.folder):
+        says(f"pages {found}")
+        says()
     says("Type next:")
     for line in _preparations(tour.folder):
         says(f"  {line}")

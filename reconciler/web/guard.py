@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from reconciler.web.readers import EVENTS, OPEN
+from reconciler.web.refusals import Refusal, Refusals
 
 LINGER_SECONDS = 2.0
 """For which an unwanted body is still taken and thrown away: closing at once would reset the connection, and a sender
 in the middle of its body would never read why."""
 
+NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+"""For what is no page: if a browser takes it for one, it can do nothing."""
+PAGE = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""For pages: our own scripts and styles out of files, none that stand in a page, and nothing of anybody else."""
+STATIC = "/static/"
+_HASHED = re.compile(r"/static/.*[.-][0-9a-f]{8,64}\.[a-z0-9.]+|/static/[0-9a-f]{8,64}/.+")
+"""Files with a digest in their names: what is behind such a name never changes."""
+_FOREVER = "public, max-age=31536000, immutable"
+
 _HEADERS = [
-    (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -25,23 +42,42 @@ _HEADERS = [
 
 
 class Guard:
-    """Around every route."""
+    """Around everything else.
 
-    def __init__(self, app: ASGIApp, trouble: Callable[[Exception], None]) -> None:
+    Args:
+        app: Answers.
+        trouble: Told what went wrong.
+        refusals: Say no.
+    """
+
+    def __init__(self, app: ASGIApp, trouble: Callable[[Exception], None], refusals: Callable[[], Refusals]) -> None:
         self._app = app
         self._trouble = trouble
+        self._refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
+        """Serve one request; one for the head alone is answered like one for all of it, without a body."""
         if scope["type"] != "http":
             return
         exchange = _Exchange(scope, receive, send)
+        if scope["method"] == "HEAD" and scope["path"] != EVENTS:
+            scope = {**scope, "method": "GET"}  # the server leaves the body out, as it knows the method by itself
         try:
             await self._app(scope, exchange.receive, exchange.send)
+        except ClientDisconnect:
+            return
         except Exception as error:  # noqa: BLE001 - told, and answered without a word of it
             self._trouble(error)
             if not exchange.started:
-                await JSONResponse({"status": "error"}, 500)(scope, exchange.receive, exchange.send)
+                await self._broken(scope)(scope, exchange.receive, exchange.send)
+
+    def _broken(self, scope: Scope) -> Response:
+        if scope["path"] in OPEN:
+            return JSONResponse({"status": "error"}, 500)
+        return self._refusals().answer(scope, _BROKEN)
+
+
+_BROKEN = Refusal(500, "InternalError", "something went wrong here", "the daemon's log says what")
 
 
 class _Exchange:
@@ -49,6 +85,7 @@ class _Exchange:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.started = False
+        self._path: str = scope["path"]
         self._receive = receive
         self._send = send
         headers = dict(scope["headers"])
@@ -63,15 +100,22 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
-            own = {name.lower() for name, _ in message["headers"]}
-            more = [header for header in _HEADERS if header[0] not in own]
             closing = [(b"connection", b"close")] if self._unread else []
-            message = {**message, "headers": [*message["headers"], *more, *closing]}
+            own = list(message["headers"])
+            message = {**message, "headers": [*own, *self._more(message["status"], own), *closing]}
         elif self._unread and not message.get("more_body", False):
             await self._send({**message, "more_body": True})
             await self._linger()
             message = {"type": "http.response.body", "body": b"", "more_body": False}
         await self._send(message)
+
+    def _more(self, status: int, own: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """Headers that the answer does not have of its own."""
+        given = Headers(raw=list(own))
+        policy = PAGE if given.get("content-type", "").startswith("text/html") else NOTHING
+        kept = _FOREVER if status == 200 and _HASHED.fullmatch(self._path) else "no-store"
+        wanted = [(b"cache-control", kept.encode()), (b"content-security-policy", policy.encode()), *_HEADERS]
+        return [header for header in wanted if header[0].decode() not in given]
 
     async def _linger(self) -> None:
         with suppress(TimeoutError):

@@ -6,14 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI
 
 from reconciler.core.readable import counted
 from reconciler.errors import Reason, Terminal
-from reconciler.web.application import app
+from reconciler.views.facts import Facts
+from reconciler.web.access import Access, Rules, network
+from reconciler.web.application import Shown, app
 from reconciler.web.events import LOOK, Tracked, Wake
 from reconciler.web.journal import Journal
 from reconciler.web.listener import Listener, bound
-from reconciler.web.shared_secrets import Secrets, Unusable
+from reconciler.web.live import Feed
+from reconciler.web.shared_secrets import TOKEN, WEBHOOK, Purpose, Secrets, Unusable
 from reconciler.web.webhooks import Hooks, Limits
 
 
@@ -32,11 +38,32 @@ class Sleeper(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where to listen, and where the webhook's secret is; named like the settings."""
+    """Where to listen, who may read, and where secrets are; named like the settings."""
 
     listen: str | None = None
     webhook_secret_env: str | None = None
     webhook_secret_file: Path | None = None
+    token_env: str | None = None
+    token_file: Path | None = None
+    trusted_header: str | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    url: str | None = None
+    event_clients: int = 64
+    chosen: bool = True
+    """Whether somebody wrote where to listen. Else an address that can't be had is told, and no mistake."""
+
+
+class Taken(Terminal):
+    """The address that nobody chose can't be had: it goes on without pages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A listener, bound and not yet answering, and what it wants to be told."""
+
+    listener: Listener
+    changed: Callable[[], None]
+    """Call it whenever an environment's state may have changed; returns at once, from any thread."""
 
 
 def open_listener(
@@ -46,7 +73,8 @@ def open_listener(
     sleeper: Sleeper,
     journal: Journal,
     metrics: Callable[[], bytes] | None = None,
-) -> Listener | None:
+    facts: Facts | None = None,
+) -> Opened | None:
     """A listener, bound and not yet answering; None when none is named.
 
     Args:
@@ -56,19 +84,36 @@ def open_listener(
         sleeper: Is woken.
         journal: Told of deliveries, and of what went wrong.
         metrics: Makes the answer to a scrape; None: none is answered.
+        facts: What pages and API show; None: there are none.
 
     Raises:
+        Taken: The address can't be had, and nobody chose it.
         Terminal: `InvalidSettings`.
     """
-    secrets = _meant(places)
-    if places.listen is None:
+    secrets, rules = _meant(places)
+    if places.listen is None or rules is None:
         return None
 
     def wake(wakes: frozenset[Wake]) -> None:
         sleeper.wake(passes=LOOK in wakes, chores=True)
 
     hooks = Hooks(secrets, tracked, limits, wake, journal) if secrets else None
-    return Listener(places.listen, app(hooks, lambda: sleeper.ready, journal, metrics))
+    if facts is None:
+        answering = app(hooks, lambda: sleeper.ready, journal, metrics)
+        return Opened(_listener(places, places.listen, answering), lambda: None)
+    feed = Feed(facts.store, places.event_clients, journal)
+    shown = Shown(facts, Access(rules, journal, facts.clock.monotonic), feed, places.url or "")
+    answering = app(hooks, lambda: sleeper.ready, journal, metrics, shown)
+    return Opened(_listener(places, places.listen, answering, feed.close), feed.wake)
+
+
+def _listener(places: Places, address: str, app: FastAPI, stopping: Callable[[], None] = lambda: None) -> Listener:
+    try:
+        return Listener(address, app, stopping)
+    except Terminal as error:
+        if places.chosen:
+            raise
+        raise _taken(error) from None
 
 
 def check(places: Places, *, taken: bool) -> str:
@@ -81,37 +126,60 @@ def check(places: Places, *, taken: bool) -> str:
     Raises:
         Terminal: `InvalidSettings`.
     """
-    secrets = _meant(places)
-    if places.listen is None:
+    secrets, rules = _meant(places)
+    if places.listen is None or rules is None:
         return "nothing listens"
+    said = f"{places.listen} is left to the daemon that runs"
     if not taken:
-        bound(places.listen).close()
-    said = f"{places.listen} {'is left to the daemon that runs' if taken else 'can be had'}"
+        try:
+            bound(places.listen).close()
+        except Terminal as error:
+            if places.chosen:
+                raise
+            return f"{_taken(error).message}; {_taken(error).hint}"
+        said = f"{places.listen} can be had"
+    said = f"{said}; {rules.told()}"
     if secrets is None:
         return f"{said}; no webhooks are taken, as no secret is named"
-    count = len(secrets.current())
-    return f"{said}; webhooks are proven by {counted(count, 'secret')}"
+    return f"{said}; webhooks are proven by {counted(len(secrets.current()), 'secret')}"
 
 
-def _meant(places: Places) -> Secrets | None:
-    """The secrets; what is named must make sense together."""
-    secrets = _secrets(places)
-    if places.listen is None and secrets is not None:
-        raise _invalid("web: a webhook's secret is named, and nothing listens", "set web.listen, or name no secret")
-    return secrets
+def _taken(error: Terminal) -> Taken:
+    message = f"{error.message.removeprefix('web.listen: ')}, so there are no pages"
+    return Taken(error.reason, message, "set web.listen to another address, or to null")
 
 
-def _secrets(places: Places) -> Secrets | None:
-    env, file = places.webhook_secret_env, places.webhook_secret_file
+def _meant(places: Places) -> tuple[Secrets | None, Rules | None]:
+    """The webhook's secrets, and who may read; what is named must make sense together.
+
+    Raises:
+        Terminal: `InvalidSettings`.
+    """
+    secrets = _secrets(places.webhook_secret_env, places.webhook_secret_file, WEBHOOK)
+    tokens = _secrets(places.token_env, places.token_file, TOKEN)
+    if places.listen is None:
+        if secrets is not None:
+            raise _invalid("web: a webhook's secret is named, and nothing listens", "set web.listen, or name no secret")
+        return None, None
+    if bool(places.trusted_header) != bool(places.trusted_proxies):
+        hint = "a header is believed of proxies that are named, and of nobody else"
+        raise _invalid("set web.trusted_header and web.trusted_proxies, or neither", hint)
+    host = places.listen.rpartition(":")[0].removeprefix("[").removesuffix("]")
+    url_host = urlsplit(places.url).hostname or "" if places.url else ""
+    proxies = tuple(network(one) for one in places.trusted_proxies)
+    return secrets, Rules(host, url_host, tokens, places.trusted_header or "", proxies)
+
+
+def _secrets(env: str | None, file: Path | None, purpose: Purpose) -> Secrets | None:
     if env is None and file is None:
         return None
     if env is not None and file is not None:
-        raise _invalid("name web.webhook_secret_env or web.webhook_secret_file, not both", "keep the one that is meant")
-    secrets = Secrets(env, file)
+        raise _invalid(f"name {purpose.key}_env or {purpose.key}_file, not both", "keep the one that is meant")
+    secrets = Secrets(env, file, purpose)
     try:
         secrets.current()
     except Unusable as problem:
-        key = "web.webhook_secret_env" if file is None else "web.webhook_secret_file"
+        key = f"{purpose.key}_env" if file is None else f"{purpose.key}_file"
         raise _invalid(f"{key}: {problem.message}", problem.hint) from None
     return secrets
 

@@ -100,6 +100,15 @@ def test_what_goes_wrong_inside_is_told_to_the_log_and_to_nobody_else(web: Web) 
     assert web.get("/livez").status == 200
 
 
+def test_an_answer_s_body_does_not_wait_for_a_word_on_its_head(web: Web) -> None:
+    client = web.client()
+    client.head(path="/livez", method="GET")
+    assert client.answer("GET").status == 200
+    (served,) = web.listener._server.server_state.connections
+    taken = served.transport.get_extra_info("socket")
+    assert taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+
+
 # --- signatures ---------------------------------------------------------------------------------
 
 GOOD = sign(PUSH)

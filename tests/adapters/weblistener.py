@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPResponse
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from reconciler.web import Hooks, Limits, Listener, Secrets, Tracked, Wake, app
+from reconciler.views.facts import Facts
+from reconciler.web import Hooks, Limits, Listener, Places, Secrets, Tracked, Wake, app, open_listener
 
 SECRET = "a secret of this test"
 TRACKED = Tracked("acme/deploy", "main", builders=frozenset({"Acme/Shop"}))
@@ -129,6 +131,54 @@ class Web:
             finally:
                 for client in self._clients:
                     client.socket.close()
+
+
+class Woken:
+    """What a listener would wake."""
+
+    ready = True
+
+    def wake(self, *, passes: bool = True, chores: bool = False) -> None:
+        """Nobody sleeps."""
+
+
+class Reading:
+    """A listener with pages and API, and somebody who reads."""
+
+    def __init__(self, facts: Facts, metrics: Callable[[], bytes] | None = None, **places: object) -> None:
+        self.journal = Journal()
+        wanted = Places(**{"listen": "127.0.0.1:0", **places})  # type: ignore[arg-type]
+        opened = open_listener(wanted, TRACKED, LIMITS, Woken(), self.journal, metrics, facts)
+        assert opened is not None
+        self.listener, self.changed = opened.listener, opened.changed
+        self.port = urlsplit(self.listener.url).port or 0
+
+    def ask(self, path: str, *lines: str, method: str = "GET", host: str = "") -> Answer:
+        """One request on a connection of its own."""
+        client = self.client()
+        with client.socket:
+            self.head(client, path, *lines, method=method, host=host)
+            return client.answer(method)
+
+    def client(self) -> Client:
+        return Client(self.port)
+
+    def head(self, client: Client, path: str, *lines: str, method: str = "GET", host: str = "") -> None:
+        named = f"Host: {host or f'127.0.0.1:{self.port}'}"
+        client.send("\r\n".join([f"{method} {path} HTTP/1.1", named, *lines, "", ""]).encode())
+
+    def document(self, path: str, *lines: str, status: int = 200) -> dict[str, Any]:
+        """What the API answers."""
+        answer = self.ask(path, *lines)
+        assert answer.status == status, answer.body
+        found: dict[str, Any] = json.loads(answer.body)
+        assert found["apiVersion"] == "reconciler/v1"
+        return found
+
+    @contextmanager
+    def serving(self) -> Iterator[Reading]:
+        with self.listener:
+            yield self
 
 
 def sign(body: bytes, secret: str = SECRET) -> str:

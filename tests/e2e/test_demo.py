@@ -115,6 +115,10 @@ def _it_comes_up_by_real_approvals(reader: Reader) -> None:
     assert "engineer$ git commit -S -a -m 'Ask for 10s in staging before prod'" in told
     assert "export RECONCILER_CONFIG=$PWD/.demo/reconciler.yaml" in told
     assert "CI run 103" in reader.complaint
+    pages = re.search(r"^pages (http://127\.0\.0\.1:\d+)$", told, re.MULTILINE)
+    assert pages
+    with urllib.request.urlopen(f"{pages[1]}/environments/prod", timeout=10) as page:
+        assert b"prod" in page.read()
     for environment, run in (("dev", 102), ("staging", 101), ("prod", 101)):
         assert reader.stands(environment) == ("Synced", None, run, run)
     attempts = json.loads(reader.types("history", "prod", "-o", "json"))["items"]

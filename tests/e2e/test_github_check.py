@@ -130,14 +130,16 @@ def test_a_github_that_is_down_is_no_missing_right(site: GitHubSite) -> None:
 
 # --- the listener ---------------------------------------------------------------------------------
 
+READ = "127.0.0.1:0 can be had; pages and API are open to everybody on this machine"
+
 
 def test_the_listener_and_its_secret(site: GitHubSite) -> None:
     assert "web" not in check(site)
     (site.folder / "secret").write_text("a secret of the tests\nand the next one of them\n")
     site.configure(web={"listen": "127.0.0.1:0"})
-    assert check(site)["web"]["message"] == "127.0.0.1:0 can be had; no webhooks are taken, as no secret is named"
+    assert check(site)["web"]["message"] == f"{READ}; no webhooks are taken, as no secret is named"
     site.configure(web={"listen": "127.0.0.1:0", "webhook_secret_file": "secret"})
-    assert check(site)["web"]["message"] == "127.0.0.1:0 can be had; webhooks are proven by 2 secrets"
+    assert check(site)["web"]["message"] == f"{READ}; webhooks are proven by 2 secrets"
     (site.folder / "secret").write_text("hunter2\n")
     found = check(site)["web"]
     assert not found["ok"]

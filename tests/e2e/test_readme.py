@@ -1,4 +1,8 @@
-"""The tour of the README, read out of it and typed into one shell, line by line; each line keeps what is promised."""
+"""The tour of the README, read out of it and typed into one shell, line by line; each line keeps what is promised.
+
+Where there is a Chromium, the demo's pages are open in it all the while: what the terminal says, they show by
+themselves, without being loaded again.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,16 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
 
 import pytest
+
+from tests.browser.chromium import MISSING, browsing
+from tests.browser.touring import Touring
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TOUR = "## Five minutes, offline"
@@ -91,6 +100,12 @@ TYPED = (
 )
 
 
+ALONE = pytest.param(False, id="alone")
+WATCHED = pytest.param(True, id="watched in a browser")
+WAYS = (ALONE, pytest.param(True, id="watched", marks=pytest.mark.skip(reason=MISSING))) if MISSING else (WATCHED,)
+"""With a browser, one tour is enough for both."""
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Iterator[Path]:
     """Where a reader stands: the files that `make run` looks at, and `make setup` done."""
@@ -104,16 +119,20 @@ def checkout(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(down, cwd=tmp_path, env=_environment(tmp_path), capture_output=True, check=True)
 
 
-def test_the_tour_does_at_every_line_what_the_readme_says(checkout: Path) -> None:
+@pytest.mark.parametrize("watched", WAYS)
+def test_the_tour_does_at_every_line_what_the_readme_says(watched: bool, checkout: Path) -> None:
     tour = _tour()
     commands = [line.removeprefix("$ ") for block in _BLOCK.findall(tour) for line in block.splitlines()]
     assert commands == [step.command for step in TYPED]
-    answers = _type(checkout, commands)
+    with ExitStack() as stack:
+        touring = Touring(stack.enter_context(browsing()), checkout, stack) if watched else None
+        answers = _type(checkout, commands, touring.after if touring else lambda *_: None)
     for step, (code, said) in zip(TYPED, answers, strict=True):
         assert code == step.code, f"{step.command}\n{said}"
         assert [text for text in step.says if text not in said] == [], f"{step.command}\n{said}"
     _expect_excerpt(tour, answers[commands.index("reconciler why prod")][1])
     assert not (checkout / ".demo").exists()
+    assert not touring or touring.wrong == []
 
 
 def _tour() -> str:
@@ -121,15 +140,41 @@ def _tour() -> str:
     return readme[readme.index(TOUR) : readme.index("\n## ", readme.index(TOUR) + 1)]
 
 
-def _type(folder: Path, commands: list[str]) -> list[tuple[int, str]]:
-    """Type commands into one shell; returns each one's exit code and what it said."""
-    lines = [f'{{ {command}\n}} 2>&1 </dev/null; printf "{_END} %s\\n" $?' for command in commands]
-    shell = ("bash", "--noprofile", "--norc", "-c", "set -o pipefail\n" + "\n".join(lines))
-    done = subprocess.run(
-        shell, cwd=folder, env=_environment(folder), capture_output=True, text=True, timeout=SECONDS, check=True
-    )
-    parts = re.split(rf"{_END} (\d+)\n", done.stdout)
-    return [(int(code), said) for said, code in zip(parts[::2], parts[1::2], strict=False)]
+def _type(folder: Path, commands: list[str], after: Callable[[str, str], None]) -> list[tuple[int, str]]:
+    """Type commands into one shell; returns each one's exit code and what it said.
+
+    Args:
+        folder: Where the shell begins.
+        commands: One after the other, each when the one before has ended.
+        after: Called behind each, with the command and what it said.
+    """
+    argv = ("bash", "--noprofile", "--norc", "-s")
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    answers = []
+    with subprocess.Popen(argv, cwd=folder, env=_environment(folder), text=True, **pipes) as shell:  # type: ignore[call-overload]
+        clock = Timer(SECONDS, shell.kill)
+        clock.start()
+        try:
+            for command in ("set -o pipefail", *commands):
+                answers.append(_answer(shell, command))
+                after(command, answers[-1][1])
+        finally:
+            clock.cancel()
+    return answers[1:]
+
+
+def _answer(shell: subprocess.Popen[str], command: str) -> tuple[int, str]:
+    assert shell.stdin
+    assert shell.stdout
+    shell.stdin.write(f'{{ {command}\n}} 2>&1 </dev/null; printf "{_END} %s\\n" $?\n')
+    shell.stdin.flush()
+    said: list[str] = []
+    for line in shell.stdout:
+        before, end, code = line.partition(_END)
+        said.append(before)
+        if end:
+            return int(code), "".join(said)
+    pytest.fail(f"the shell ended in {command}, or {SECONDS} s were over; it said:\n{''.join(said)}")
 
 
 def _environment(home: Path) -> dict[str, str]:
