@@ -9,7 +9,7 @@ COMPILE := $(UV) pip compile pyproject.toml --quiet --generate-hashes --universa
 	--no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench lock clean
+.PHONY: help setup run test lint docs bench lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -33,6 +33,10 @@ lint: setup ## style, types, layers
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: setup ## the documentation's site, in build/docs/site, after a check of every link
+	@$(BIN)/python -m tools.docsite write
+	@$(BIN)/python -m tools.docsite build
 
 bench: setup ## how fast it is here
 	$(BIN)/python -m benchmarks

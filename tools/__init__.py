@@ -1,0 +1,1 @@
+"""What people run beside the program: setting up a checkout, building its documentation."""
