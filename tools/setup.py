@@ -69,7 +69,8 @@ def install_packages(packages: list[str]) -> bool:
         return False
     say(f"installing {' '.join(packages)}")
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
+    # Somebody else may be installing right now, on a machine that has just come up.
+    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", *packages]
     for command in (["apt-get", "update", "-qq"], install):
         if subprocess.run(command, env=quiet, stdin=subprocess.DEVNULL, check=False).returncode != 0:
             return False
