@@ -69,7 +69,9 @@ class ArtifactSpec(Strict):
     """Which bytes: one artifact of one CI run, pinned by content."""
 
     source: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")] | None = Field(
-        None, description="the name of a source in the operator's settings; may be left out when there is only one"
+        None,
+        description="the name of a source in the operator's settings; may be left out when there is only one",
+        examples=["ci"],
     )
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._+ -]{0,127}$",
@@ -87,6 +89,7 @@ class ArtifactSpec(Strict):
     unpack: Literal["outer", "inner"] = Field(
         "outer",
         description="outer or inner: the artifact itself is the archive, or holds a single archive that is",
+        examples=["inner"],
     )
 
 
@@ -114,7 +117,9 @@ class PromoteSpec(Strict):
 class ApprovalSpec(Strict):
     """Who must let a change of this file in. A change is judged by what stood here before it."""
 
-    required: int = Field(1, ge=1, le=20, description="how many people must approve, no author among them: 1 to 20")
+    required: int = Field(
+        1, ge=1, le=20, description="how many people must approve, no author among them: 1 to 20", examples=[2]
+    )
     from_: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] | None = Field(
         None,
         alias="from",
@@ -122,38 +127,63 @@ class ApprovalSpec(Strict):
         min_length=1,
         max_length=100,
         description="a list of names, e-mail addresses or @teams who may approve; left out: whoever may write",
+        examples=[["release-lead@example.com", "@acme/sre"]],
     )
     allow_self: bool = Field(
-        False, description="true or false: whether an author may be the one who approves, for one-person teams"
+        False,
+        description="true or false: whether an author may be the one who approves, for one-person teams",
+        examples=[True],
     )
 
 
 class DirectoryTarget(Strict):
     """A folder on this machine: releases beside each other, `current` pointing at the live one."""
 
-    type: Literal["directory"] = Field(description="directory")
+    type: Literal["directory"] = Field(
+        description="directory: a folder on the daemon's machine", examples=["directory"]
+    )
     path: Annotated[str, AfterValidator(_clean_path)] = Field(
         max_length=512,
         description="an absolute path without . or .. and not /, below a root that the operator allows",
         examples=["/srv/shop/prod"],
     )
-    keep: int = Field(5, ge=1, le=100, description="how many releases are kept for rollback, live among them: 1 to 100")
+    keep: int = Field(
+        5, ge=1, le=100, description="how many releases are kept for rollback, live among them: 1 to 100", examples=[5]
+    )
 
 
 class Declaration(Strict):
     """What one environment should run, and who decides."""
 
-    version: int = Field(ge=1, le=1, description="1, the version of this format")
-    artifact: ArtifactSpec = Field(description="a mapping: which bytes")
+    version: int = Field(ge=1, le=1, description="1, the version of this format", examples=[1])
+    artifact: ArtifactSpec = Field(
+        description="a mapping: which bytes",
+        examples=[
+            {
+                "name": "shop",
+                "run_id": 17243512345,
+                "sha256": "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8",
+            }
+        ],
+    )
     promote: PromoteSpec | None = Field(
-        None, description="a mapping: where the same artifact must be live and healthy before it may come here"
+        None,
+        description="a mapping: where the same artifact must be live and healthy before it may come here",
+        examples=[{"after": ["staging"], "soak": "30m"}],
     )
     approval: ApprovalSpec | Literal["none"] = Field(
         default_factory=lambda: ApprovalSpec.model_construct(required=1, from_=None, allow_self=False),
         description="a mapping: who must let a change in; or the word none, for an environment without a gate",
+        examples=[{"required": 1}, "none"],
     )
-    target: DirectoryTarget = Field(description="a mapping: where releases live")
-    activate: ActivateSpec | None = Field(None, description="a mapping: what starts a release after the switch")
+    target: DirectoryTarget = Field(
+        description="a mapping: where releases live", examples=[{"type": "directory", "path": "/srv/shop/prod"}]
+    )
+    activate: ActivateSpec | None = Field(
+        None,
+        description="a mapping: what starts a release after the switch",
+        examples=[{"systemd": "shop.service"}, {"command": ["./bin/restart"]}],
+    )
     config: Config = Field(
         default_factory=dict,
         description="a mapping of names to texts: plain settings for what is activated",
@@ -164,15 +194,22 @@ class Declaration(Strict):
         description="a mapping of names to where their values are: {env: NAME}, {file: /path} or {age: text}",
         examples=[{"DATABASE_URL": {"env": "PROD_DATABASE_URL"}}],
     )
-    health: HealthSpec | None = Field(None, description="a mapping: what shows that a release is healthy")
+    health: HealthSpec | None = Field(
+        None,
+        description="a mapping: what shows that a release is healthy",
+        examples=[{"http": "http://127.0.0.1:8080/healthz", "within": "60s"}, {"tcp": "127.0.0.1:5432"}],
+    )
     rollback: Literal["auto", "hold"] = Field(
         "auto",
         description="auto or hold: what follows when a release does not run: back to the last good one, or nothing",
+        examples=["hold"],
     )
     drift: Literal["repair", "report"] = Field(
-        "repair", description="repair or report: what follows when what is live is not as it was put there"
+        "repair",
+        description="repair or report: what follows when what is live is not as it was put there",
+        examples=["report"],
     )
-    suspend: bool = Field(False, description="true or false: true leaves this environment alone")
+    suspend: bool = Field(False, description="true or false: true leaves this environment alone", examples=[True])
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -81,7 +81,12 @@ class FloorSpec(ApprovalSpec):
     """An approval that the files of some environments can ask more than, and never less."""
 
     environments: _Patterns = Field(
-        ("*",), strict=False, min_length=1, max_length=100, description=_environments("that it holds for")
+        ("*",),
+        strict=False,
+        min_length=1,
+        max_length=100,
+        description=_environments("that it holds for"),
+        examples=[["prod", "shop/prod-*"]],
     )
 
     @property
@@ -101,8 +106,17 @@ class FreezeSpec(Strict):
         json_schema_extra={"oneOf": [{"required": ["from", "to"]}, {"required": ["cron", "duration"]}]}
     )
 
-    reason: Text = Field(description="text for people, on one line, of 1 to 200 characters: why nothing may change")
-    environments: _Patterns = Field(("*",), min_length=1, max_length=100, description=_environments("that it closes"))
+    reason: Text = Field(
+        description="text for people, on one line, of 1 to 200 characters: why nothing may change",
+        examples=["the holidays"],
+    )
+    environments: _Patterns = Field(
+        ("*",),
+        min_length=1,
+        max_length=100,
+        description=_environments("that it closes"),
+        examples=[["prod", "*/prod"]],
+    )
     time_zone: Annotated[str, AfterValidator(_a_zone)] = Field(
         "UTC",
         description="the IANA name of the time zone that the times are meant in, such as Europe/Berlin",
@@ -172,11 +186,20 @@ class RevokedSpec(Strict):
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["sha256"]}, {"required": ["run_id"]}]})
 
-    sha256: Sha256 | None = Field(None, description="64 lower-case hex digits: the artifact that is revoked")
-    run_id: RunNumber | None = Field(
-        None, description="a whole number from 1, without quotes: the CI run of which every artifact is revoked"
+    sha256: Sha256 | None = Field(
+        None,
+        description="64 lower-case hex digits: the artifact that is revoked",
+        examples=["5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8"],
     )
-    reason: Text = Field(description="text for people, on one line, of 1 to 200 characters: what is wrong with it")
+    run_id: RunNumber | None = Field(
+        None,
+        description="a whole number from 1, without quotes: the CI run of which every artifact is revoked",
+        examples=[17243512345],
+    )
+    reason: Text = Field(
+        description="text for people, on one line, of 1 to 200 characters: what is wrong with it",
+        examples=["writes passwords into its log"],
+    )
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -196,17 +219,24 @@ Entry = FloorSpec | FreezeSpec | RevokedSpec
 class PolicyDocument(Strict):
     """Rules that are common to all environments of a repository."""
 
-    version: int = Field(ge=1, le=1, description="1, the version of this format")
+    version: int = Field(ge=1, le=1, description="1, the version of this format", examples=[1])
     approval: tuple[FloorSpec, ...] = Field(
-        (), max_length=100, description="a list of at most 100 floors: approvals that no environment can go below"
+        (),
+        max_length=100,
+        description="a list of at most 100 floors: approvals that no environment can go below",
+        examples=[[{"required": 1, "environments": ["prod"]}]],
     )
     freeze: tuple[FreezeSpec, ...] = Field(
-        (), max_length=MAX_FREEZES, description="a list of at most 100 freezes: times in which nothing is promoted"
+        (),
+        max_length=MAX_FREEZES,
+        description="a list of at most 100 freezes: times in which nothing is promoted",
+        examples=[[{"reason": "the holidays", "from": "2026-12-23T18:00", "to": "2027-01-04"}]],
     )
     revoked: tuple[RevokedSpec, ...] = Field(
         (),
         max_length=MAX_ENTRIES,
         description="a list of at most 1000 revocations: artifacts and runs that may not go live any more",
+        examples=[[{"run_id": 17243512345, "reason": "built on a runner that was broken into"}]],
     )
 
     @property

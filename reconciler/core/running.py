@@ -125,15 +125,19 @@ class ActivateSpec(Strict):
     systemd: Annotated[str, _matching(_UNIT)] | None = Field(
         None, max_length=256, description="the name of a systemd unit, such as shop.service", examples=["shop.service"]
     )
-    reload: bool = Field(False, description="true or false: whether the systemd unit is reloaded, not restarted")
+    reload: bool = Field(
+        False, description="true or false: whether the systemd unit is reloaded, not restarted", examples=[True]
+    )
     supervisor: Annotated[str, _matching(_PROGRAM)] | None = Field(
         None, max_length=256, description="the name of a supervisord program, or group:program", examples=["shop"]
     )
     deliver: Literal["file", "process", "both"] = Field(
-        "file", description="file, process or both: how config and secrets reach what is activated"
+        "file",
+        description="file, process or both: how config and secrets reach what is activated",
+        examples=["process"],
     )
     within: Annotated[str, _between(1, _LONGEST_WITHIN), BeforeValidator(strict.with_unit)] = Field(
-        "60s", description="how long it may take, from 1s to 1h"
+        "60s", description="how long it may take, from 1s to 1h", examples=["90s"]
     )
 
     @model_validator(mode="after")
@@ -199,7 +203,11 @@ class SecretSpec(Strict):
     file: Annotated[str, _unseen(_PATH, 512, _FILE)] | None = Field(
         None, description=_FILE, examples=["/etc/reconciler/secrets/prod/database-url"]
     )
-    age: Annotated[str, _unseen(_AGE, 32_768, _ARMORED)] | None = Field(None, description=_ARMORED)
+    age: Annotated[str, _unseen(_AGE, 32_768, _ARMORED)] | None = Field(
+        None,
+        description=_ARMORED,
+        examples=["-----BEGIN AGE ENCRYPTED FILE-----\nYWdlLWVuY3J5cHRpb24=\n-----END AGE ENCRYPTED FILE-----\n"],
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -228,25 +236,39 @@ class HealthSpec(Strict):
         None, max_length=262, description="host:port that takes a connection", examples=["127.0.0.1:5432"]
     )
     command: Argv | None = Field(
-        None, description="a list: a program and its arguments that ends with 0, run in the live release's folder"
+        None,
+        description="a list: a program and its arguments that ends with 0, run in the live release's folder",
+        examples=[["./bin/check", "--quick"]],
     )
     status: tuple[Annotated[int, Field(ge=100, le=599)], ...] = Field(
-        (200, 204), min_length=1, max_length=20, description="a list of the good answers to http, such as [200, 204]"
+        (200, 204),
+        min_length=1,
+        max_length=20,
+        description="a list of the good answers to http, such as [200, 204]",
+        examples=[[200, 204]],
     )
     body: str | None = Field(
-        None, min_length=1, max_length=1_000, description="a text that the answer to http must hold"
+        None,
+        min_length=1,
+        max_length=1_000,
+        description="a text that the answer to http must hold",
+        examples=['"status": "ok"'],
     )
     within: Annotated[str, _between(1, _LONGEST_WITHIN), BeforeValidator(strict.with_unit)] = Field(
-        "60s", description="how long the first good check may take after an activation, from 1s to 1h"
+        "60s", description="how long the first good check may take after an activation, from 1s to 1h", examples=["60s"]
     )
     every: Annotated[str, _between(1, _LONGEST_WITHIN), BeforeValidator(strict.with_unit)] = Field(
-        "10s", description="the time between two checks, from 1s to 1h"
+        "10s", description="the time between two checks, from 1s to 1h", examples=["10s"]
     )
     timeout: Annotated[str, _between(0.1, 60), BeforeValidator(strict.with_unit)] = Field(
-        "5s", description="how long one check may take, from 0.1s to 60s"
+        "5s", description="how long one check may take, from 0.1s to 60s", examples=["2s"]
     )
-    successes: int = Field(1, ge=1, le=100, description="good checks in a row that make it healthy: 1 to 100")
-    failures: int = Field(3, ge=1, le=100, description="bad checks in a row that make it unhealthy: 1 to 100")
+    successes: int = Field(
+        1, ge=1, le=100, description="good checks in a row that make it healthy: 1 to 100", examples=[2]
+    )
+    failures: int = Field(
+        3, ge=1, le=100, description="bad checks in a row that make it unhealthy: 1 to 100", examples=[3]
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Self:

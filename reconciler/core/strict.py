@@ -111,10 +111,12 @@ def leaves(model: Strict) -> dict[str, object]:
 
 def schema(model: type[Strict], name: str, title: str) -> dict[str, object]:
     """The JSON Schema of a model, for editors."""
+    from reconciler.core.editors import ForEditors  # takes its time to load, and only `schema` needs it
+
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"{name}.schema.json",
-        **model.model_json_schema(by_alias=True),
+        **model.model_json_schema(by_alias=True, schema_generator=ForEditors),
         "title": title,
     }
 

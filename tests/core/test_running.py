@@ -379,7 +379,8 @@ def test_an_environment_is_run_that_is_activated_or_checked() -> None:
 def minimal(model: type[Any], key: str, example: object) -> dict[str, object]:
     """The least that must stand beside an example."""
     one_of = {"ActivateSpec": "command", "HealthSpec": "http", "SecretSpec": "env"}[model.__name__]
-    first = {"command": ("x",), "http": "http://h/", "env": "X"}[one_of]
+    one_of = "systemd" if key == "reload" else one_of
+    first = {"command": ("x",), "systemd": "x.service", "http": "http://h/", "env": "X"}[one_of]
     alone = key in ("command", "systemd", "supervisor", "http", "tcp", "env", "file", "age")
     return {key: example} if alone else {one_of: first, key: example}
 
