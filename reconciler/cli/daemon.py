@@ -259,9 +259,13 @@ def _pass(system: System, names: Sequence[EnvironmentName]) -> list[Status]:
     import traceback
     from concurrent.futures import ThreadPoolExecutor
 
+    from reconciler.cli.progress import showing
     from reconciler.cli.render import note
+    from reconciler.core.readable import counted
 
     def report(status: Status, _: Status | None, problem: Exception | None) -> None:
+        told.add(status.environment)
+        progress.tell(f"{len(told)} of {counted(len(names), 'environment')}")
         if problem is not None:
             note(f"unexpected error in {status.environment}:")
             for line in "".join(traceback.format_exception(problem)).splitlines():
@@ -269,7 +273,9 @@ def _pass(system: System, names: Sequence[EnvironmentName]) -> list[Status]:
 
     runner = system.runner(report)
     done: dict[EnvironmentName, Status] = {}
-    with _checking(system), ThreadPoolExecutor(system.settings.workers) as pool:
+    told: set[str] = set()
+    pool = ThreadPoolExecutor(system.settings.workers)
+    with showing(counted(len(names), "environment")) as progress, _checking(system), pool:
         for group in system.catalog.in_order(names):
             waiting: Sequence[EnvironmentName] = group
             for _ in range(_DECISIONS):

@@ -51,6 +51,7 @@ def plan(
     """
     from reconciler import wiring
     from reconciler.cli import memory
+    from reconciler.cli.progress import showing
     from reconciler.settings import load
 
     if request is None and comment:
@@ -58,7 +59,7 @@ def plan(
     if request is not None and (base is not None or head is not None):
         raise Stop(ExitCode.USAGE, "--request names what is merged, and into what", "leave --base and --head out")
     settings = load(settings_file(ctx))
-    with memory.opened(settings) as store:
+    with memory.opened(settings) as store, showing("looking at what a merge would change"):
         system = wiring.build(settings, store)
         if request is None:
             found = _of_clone(system, repo, base, "HEAD" if head is None else head)
