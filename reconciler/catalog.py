@@ -26,8 +26,8 @@ from reconciler.model import BlobId, CommitId, Digest, EnvironmentName, TreeEntr
 from reconciler.outlines import Filed, Outlines
 from reconciler.ports import Repository
 
-READINGS_KEPT = 2_048
-"""Files kept in memory as they were read, some 5 KB each."""
+READINGS_KEPT = 1_200
+"""Files kept in memory as they were read, some 5 KB each: a commit may change a thousand, and each is read once."""
 
 _ONE_BY_ONE = 20
 """Up to so many changed paths, each is looked up alone; above, the whole folder is listed once."""

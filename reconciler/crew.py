@@ -71,6 +71,8 @@ class Crew:
         self._queued: dict[str, Lane] = {}
         self._running: dict[str, _Turn] = {}
         self._again: dict[str, Lane] = {}
+        self._gave_way: set[str] = set()
+        """What let others go first, and waits for its turn again."""
         self._usual = USUAL
         self._names = 0
         self._stopping = False
@@ -88,7 +90,25 @@ class Crew:
     def more(self, key: str) -> None:
         """What is being done for this key takes time from now on: what waits behind it needs another worker."""
         with self._lock:
+            self._gave_way.discard(key)
             self._call(self._running[key].lane)
+
+    def give_way(self, key: str) -> bool:
+        """Have what is being done for this key done behind all that waits in its lane by now, and not here.
+
+        It can't be overtaken for good: who gave way is done when its turn comes again. Nothing gives way when nobody
+        waits, nor in a lane whose members fail anyway.
+
+        Returns:
+            Whether it is put off, and whoever does it is to leave it.
+        """
+        with self._lock:
+            lane = self._running[key].lane
+            if key in self._gave_way or lane is not Lane.PROMPT or not self._queues[lane].waiting:
+                return False
+            self._gave_way.add(key)
+            self._again[key] = lane
+            return True
 
     def staff(self) -> float | None:
         """Replace workers whose passes are slow; returns the seconds until the next may be, None: nobody waits."""

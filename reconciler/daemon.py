@@ -23,6 +23,7 @@ from reconciler.core.schedule import DueQueue, Signal, hold_delay, signalled, sw
 from reconciler.crew import Crew
 from reconciler.driftwatch import DriftWatch
 from reconciler.errors import ReconcilerError
+from reconciler.heap import few_arenas
 from reconciler.inotify import Inotify
 from reconciler.model import EnvironmentName
 from reconciler.ports import Clock
@@ -115,6 +116,7 @@ class Daemon:
 
     def run(self) -> bool:
         """Work until `stop` is called; returns whether every pass ended in time."""
+        few_arenas()
         self._thread(self._poll, "poll")
         self._thread(self._watch, "watch")
         if self._drift is not None:
@@ -293,6 +295,8 @@ class Daemon:
             self._news.discard(key)
         if self._runner.at_rest(environment):
             self._put_off(key, self._next_sweep())
+            return False
+        if self._runner.may_wait(environment) and self._crew.give_way(key):
             return False
         self._crew.more(key)
         result = self._runner.run(environment)

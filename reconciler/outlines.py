@@ -1,17 +1,21 @@
 """Outlines of files that were read before, by the name of their content: so that a start need not read all again.
 
-It lies below the state folder and may be thrown away at any time. Each line is sealed by a checksum over what it
-says, the content's name and the version of this program, so a line that was damaged, half written or left by another
-version is not believed and its file is read anew; one that can't be read at all is made anew. What it is for is who
+They lie below the state folder and may be thrown away at any time. What was read at one look is one part of the file,
+sealed by a checksum over all that it says and the version of this program; so a part that was damaged, half written or
+left by another version is not believed, nor what is behind it, and its files are read anew. What it is for is who
 overlaps with whom and who waits for whom: no environment is judged by it, as its own file is read for that.
+
+    <seal, 32 hex digits> <bytes of the part>\\n
+    <content>\\t<digest>\\t<place>\\t<soak>[\\t<after>…]\\n      one line for each content
 """
 
 from __future__ import annotations
 
 import hashlib
-import sqlite3
+import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,16 +23,15 @@ from reconciler import __version__
 from reconciler.core.relations import Outline
 from reconciler.model import BlobId, Digest
 
-FORMAT = 1
-"""Of a line, and of how a file is understood; a change of either makes all lines another version's."""
+FORMAT = 2
+"""Of a part, and of how a file is understood; a change of either makes all parts another version's."""
 SPARE = 1_000
 """Lines that nobody needs any more, beside as many as are needed, before they are let go."""
+MOST_BYTES = 128 * 1024**2
+"""Of the file: those of 400,000 contents. A larger one is not ours."""
 
-_ONE_BY_ONE = 100
 _SEAL_BYTES = 16
-_WAIT_SECONDS = 0.2
-_IN_USE = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-_TABLE = "CREATE TABLE IF NOT EXISTS outlines (blob TEXT PRIMARY KEY, line TEXT, seal BLOB) WITHOUT ROWID"
+_HEAD = re.compile(rb"([0-9a-f]{32}) ([1-9][0-9]{0,9})\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Filed:
 
 
 class Outlines:
-    """What one state folder keeps. Never raises: what it can't tell or keep is read again.
+    """What one state folder keeps. Never raises: what it can't tell or keep is read again. For one thread.
 
     Args:
         place: The file; None: nothing is kept.
@@ -48,17 +51,21 @@ class Outlines:
 
     def __init__(self, place: Path | None = None) -> None:
         self._place = place
+        self._end: int | None = None
+        """Bytes of the file that are whole; None as long as nobody looked."""
+        self._lines = 0
 
     def known(self, blobs: Iterable[BlobId]) -> dict[BlobId, Filed]:
-        """What is kept of these contents."""
+        """What is kept of these contents, at the first question. Later ones are of the few that changed since.
+
+        To look through all that is kept would cost more than to read those.
+        """
         wanted, found = set(blobs), dict[BlobId, Filed]()
-        if not wanted or self._place is None or not self._place.exists():
-            return found
-        with self._unharmed(), self._opened() as connection:
-            prefix = _prefix()
-            for blob, line, seal in _lines(connection, wanted):
-                if isinstance(line, bytes) and seal == _seal(prefix, blob, line):
-                    found[blob] = _filed(line)
+        if wanted and self._end is None:
+            for line in self._kept():
+                blob, _, rest = line.partition("\t")
+                if blob in wanted:
+                    found[BlobId(blob)] = _filed(rest)
         return found
 
     def keep(self, filed: Mapping[BlobId, Filed], needed: int) -> None:
@@ -70,62 +77,66 @@ class Outlines:
         """
         if not filed or self._place is None:
             return
-        with self._unharmed(), self._opened() as connection, connection:
-            ((count,),) = connection.execute("SELECT COUNT(*) FROM outlines")
-            if count > 2 * needed + SPARE:
-                connection.execute("DELETE FROM outlines")  # the next start keeps what is in use then
-            prefix = _prefix()
-            rows = ((blob, (line := _line(one)).decode(), _seal(prefix, blob, line)) for blob, one in filed.items())
-            connection.executemany("INSERT OR REPLACE INTO outlines VALUES (?, ?, ?)", rows)
+        if self._end is None:
+            self._lines = sum(1 for _ in self._kept())
+        if self._lines > 2 * needed + SPARE:
+            self._end, self._lines = 0, 0  # the next start keeps what is in use then
+        with suppress(OSError):
+            self._append(self._place, _part(filed))
+            self._lines += len(filed)
 
-    @contextmanager
-    def _unharmed(self) -> Iterator[None]:
-        """Any fault of the file ends the block and no more; a broken one is removed."""
+    def _kept(self) -> Iterator[str]:
+        """Every line that can be believed."""
+        data, at, self._lines = self._read(), 0, 0
+        while match := _HEAD.match(data, at):
+            end = match.end() + int(match[2])
+            body = data[match.end() : end]
+            if len(data) < end or _seal(body) != match[1]:
+                break
+            lines = body.decode().split("\n")
+            self._lines += len(lines)
+            yield from lines
+            at = end
+        self._end = at
+
+    def _read(self) -> bytes:
+        if self._place is None:
+            return b""
         try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            if self._place and getattr(error, "sqlite_errorcode", None) not in _IN_USE:
-                with suppress(OSError):
-                    self._place.unlink()
+            with self._place.open("rb") as file:
+                data = file.read(MOST_BYTES + 1)
+        except OSError:
+            return b""
+        return data if len(data) <= MOST_BYTES else b""
 
-    @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
-        """The file, for as long as the block lasts."""
-        assert self._place is not None
-        with closing(sqlite3.connect(self._place, _WAIT_SECONDS)) as connection:
-            connection.execute("PRAGMA journal_mode = MEMORY")
-            connection.execute("PRAGMA synchronous = OFF")  # what a crash does to it shows in the seals
-            connection.execute(_TABLE)
-            yield connection
-
-
-def _lines(connection: sqlite3.Connection, wanted: set[BlobId]) -> Iterator[tuple[BlobId, object, object]]:
-    connection.text_factory = bytes
-    if len(wanted) <= _ONE_BY_ONE:
-        for blob in wanted:
-            for line, seal in connection.execute("SELECT line, seal FROM outlines WHERE blob = ?", (blob,)):
-                yield blob, line, seal
-        return
-    names = {blob.encode(): blob for blob in wanted}
-    for name, line, seal in connection.execute("SELECT blob, line, seal FROM outlines"):
-        if name in names:
-            yield names[name], line, seal
+    def _append(self, place: Path, part: bytes) -> None:
+        """Behind what is whole. Nothing is synced: what a crash does to it shows in the seals."""
+        fd = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.truncate(self._end or 0)
+            file.seek(0, os.SEEK_END)
+            self._end = None  # until it is written
+            file.write(part)
+            file.flush()
+            self._end = file.tell()
 
 
-def _line(filed: Filed) -> bytes:
-    """Names and paths are printable, so that a tab stands in none of them."""
+def _part(filed: Mapping[BlobId, Filed]) -> bytes:
+    body = "\n".join(_line(blob, one) for blob, one in filed.items()).encode()
+    return b"%s %d\n%s" % (_seal(body), len(body), body)
+
+
+def _line(blob: BlobId, filed: Filed) -> str:
+    """Names and paths are printable, so that neither a tab nor a line's end stands in any of them."""
     outline = filed.outline
-    return "\t".join((filed.digest, outline.place or "", repr(outline.soak), *outline.after)).encode()
+    return "\t".join((blob, filed.digest, outline.place or "", repr(outline.soak), *outline.after))
 
 
-def _filed(line: bytes) -> Filed:
-    digest, place, soak, *after = line.decode().split("\t")
+def _filed(line: str) -> Filed:
+    digest, place, soak, *after = line.split("\t")
     return Filed(Digest(digest), Outline(place or None, tuple(after), float(soak)))
 
 
-def _prefix() -> bytes:
-    return f"{FORMAT} {__version__} ".encode()
-
-
-def _seal(prefix: bytes, blob: BlobId, line: bytes) -> bytes:
-    return hashlib.blake2b(b"%s%s %s" % (prefix, blob.encode(), line), digest_size=_SEAL_BYTES).digest()
+def _seal(body: bytes) -> bytes:
+    person = hashlib.sha256(f"{FORMAT} {__version__}".encode()).digest()[:16]
+    return hashlib.blake2b(body, digest_size=_SEAL_BYTES, person=person).hexdigest().encode()

@@ -14,9 +14,21 @@ from datetime import datetime
 from pathlib import Path
 
 from reconciler.catalog import Catalog
+from reconciler.core.alike import Alike
 from reconciler.errors import WAITS_FOR_PEOPLE, Reason, ReconcilerError
 from reconciler.model import Attempt, EnvironmentName, Health, OperatorHand, Status, Sync, Verdict
-from reconciler.pipeline import Fence, Fleet, Home, Pass, Rulebook, Soaks, World, internal_error, unrecorded
+from reconciler.pipeline import (
+    Fence,
+    Fleet,
+    Home,
+    Pass,
+    Rulebook,
+    Soaks,
+    World,
+    internal_error,
+    source_name,
+    unrecorded,
+)
 from reconciler.ports import Checks
 from reconciler.rests import Rests
 
@@ -89,7 +101,8 @@ class Runner:
         soaks = Soaks(world.store, world.clock, world.gap, self._fence.token)
         self._fleet = Fleet(catalog, Rulebook(world, catalog), soaks, checks)
         self._lock = threading.Lock()
-        self._statuses = dict(world.store.statuses())
+        self._alike = Alike()
+        self._statuses = {name: self._alike.status(status) for name, status in world.store.statuses().items()}
         self._asked: Mapping[EnvironmentName, OperatorHand] = world.store.hands()
         """What operators asked for, as of the last look."""
         self._hands: dict[EnvironmentName, OperatorHand] = dict(self._asked)
@@ -110,6 +123,18 @@ class Runner:
             return False
         self.skipped += 1
         return True
+
+    def may_wait(self, environment: EnvironmentName) -> bool:
+        """Whether what a pass would ask seems to be out just now: others need not wait behind it. Never raises."""
+        outages, clock = self._world.outages, self._world.clock
+        if not outages.any(clock):
+            return False
+        try:
+            reading = self._catalog.get(environment).reading
+            declaration = reading.declaration if reading else None
+        except ReconcilerError:
+            return False  # the pass tells what can't be read
+        return declaration is not None and outages.of(source_name(self._world, declaration), clock)
 
     def lives_at(self, environment: EnvironmentName) -> Path | None:
         """The link to what is live, as of the last pass; None: there is nothing, or nobody can tell."""
@@ -143,7 +168,7 @@ class Runner:
             problem = error
             status = self._told(internal_error(file, previous, error, self._world.clock.now()))
         with self._lock:
-            self._statuses[environment] = status
+            self._statuses[environment] = self._alike.status(status)
             if _forgotten(status):
                 del self._statuses[environment]
             failures = 0 if settled(status) else self._failures.get(environment, 0) + 1

@@ -6,6 +6,7 @@ one that was seen is reported, and every environment holds until the branch is p
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from reconciler.catalog import Catalog
@@ -62,10 +63,26 @@ class Tracker:
     What a look found out is kept until it was handed over, so that a fault half-way loses no wake-up.
     """
 
-    def __init__(self, repository: Repository, catalog: Catalog, store: Store) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        catalog: Catalog,
+        store: Store,
+        expect: Callable[[CommitId], object] | None = None,
+    ) -> None:
+        """Begin where the store remembers to have been.
+
+        Args:
+            repository: The remote and its mirror.
+            catalog: Moves along.
+            store: Remembers the tip.
+            expect: Told of a new tip that may be followed, before anything of it is read: passes will ask how it came
+                about. Must not block. None: nobody need be.
+        """
         self._repository = repository
         self._catalog = catalog
         self._store = store
+        self._expect = expect
         self._seen: CommitId | None = store.tip()
         self._doubtful = False
         """Whether the store may know another tip than we: an answer of it was lost."""
@@ -112,6 +129,8 @@ class Tracker:
         return frozenset({*self._catalog.environments, *self._store.statuses()})
 
     def _follow(self, tip: CommitId) -> None:
+        if self._expect and self._catalog.tip not in (None, tip):
+            self._expect(tip)
         if tip != self._seen:
             self._doubtful = True
             self._store.save_tip(tip)

@@ -5,13 +5,15 @@
 `gates.py` brings the facts to each gate of `core`, `letting_in.py` and `changes.py` those of the file's way along the
 branch, `upstream.py` those of the environments before; `home.py` finds out where it lives and what is there;
 `record.py` says where it stands. `world.py` names the ports that a pass touches; `fleet.py`, with `rulebook.py` and
-`soaks.py`, what concerns more than one environment. None of it knows an adapter, thread or schedule.
+`soaks.py`, what concerns more than one environment; `outages.py` which sources seem to be out. None of it knows an
+adapter, thread or schedule.
 """
 
 from __future__ import annotations
 
 from reconciler.pipeline.fleet import Fleet
 from reconciler.pipeline.home import Home, trouble
+from reconciler.pipeline.origin import source_name
 from reconciler.pipeline.planner import Planned, Planner
 from reconciler.pipeline.record import internal_error, unrecorded
 from reconciler.pipeline.rulebook import Rulebook
@@ -30,6 +32,7 @@ __all__ = [
     "Soaks",
     "World",
     "internal_error",
+    "source_name",
     "trouble",
     "unrecorded",
 ]

@@ -13,7 +13,7 @@ from reconciler.core.declare import Declaration, Reading
 from reconciler.core.folder import is_regular, read_entry
 from reconciler.core.yamltree import MAX_BYTES
 from reconciler.errors import PolicyDenied, Reason
-from reconciler.model import Accepted, CommitId, EnvironmentName, Observation, TreeEntry
+from reconciler.model import Accepted, CommitId, EnvironmentName, Observation, Release, TreeEntry
 from reconciler.pipeline.world import World
 from reconciler.ports import Target
 
@@ -32,15 +32,18 @@ class Home:
     """Where an operator accepted a rewritten branch, when what was accepted is of the history before."""
     glance: bytes | None = None
     """A cheap look taken right before it was observed: the same one later means that nothing was touched since."""
+    around: bool = False
+    """Whether nobody looked into what is live, as something else is declared. Drift in there is not known then."""
 
 
-def find_home(world: World, file: DeclaredFile, *, thorough: bool = False) -> Home | None:
+def find_home(world: World, file: DeclaredFile, *, thorough: bool = False, replaces: bool = False) -> Home | None:
     """Observe the environment where it lives; None when no declaration tells where that is.
 
     Args:
         world: The parts.
         file: What is declared.
         thorough: Hash every byte of what is live.
+        replaces: Whether a look around will do where another artifact is declared than the one that is live.
 
     Raises:
         ReconcilerError: The target is not allowed or out of reach.
@@ -52,12 +55,20 @@ def find_home(world: World, file: DeclaredFile, *, thorough: bool = False) -> Ho
         return None
     declaration = told.declaration
     target = target_of(world, file.environment, declaration)
-    glance = target.glance()
-    observed = target.observe(thorough=thorough)
+    around = replaces and not thorough and remembered is not None and _declares_another(file, remembered)
+    glance = None if around else target.glance()
+    observed = target.observe(thorough=thorough, around=around)
+    if around and observed.live and not _declares_another(file, observed.live):
+        around, observed = False, target.observe()  # what is live is what is declared: the record came not so far
     accepted = observed.accepted or remembered
     if accepted and accepted != remembered:
         reading, rebased = accepted_reading(world, file, accepted)
-    return Home(target, declaration.target.path, observed, accepted, reading, rebased, glance)
+    return Home(target, declaration.target.path, observed, accepted, reading, rebased, glance, around)
+
+
+def _declares_another(file: DeclaredFile, known: Accepted | Release) -> bool:
+    declaration = file.reading.declaration if file.reading else None
+    return declaration is not None and (declaration.run_id, declaration.sha256) != (known.run_id, known.sha256)
 
 
 def move_home(world: World, file: DeclaredFile, home: Home | None, declaration: Declaration) -> Home:

@@ -49,7 +49,8 @@ def find_origin(world: World, declaration: Declaration) -> Origin:
     name, source, rules = _source(world, declaration)
     copied = world.custody.holds(declaration.sha256)
     try:
-        run = source.run(declaration.run_id)
+        with world.outages.asking(name, world.clock):
+            run = source.run(declaration.run_id)
         return Origin(source, name, run, judge_run(run, declaration, rules, world.bounds, in_custody=copied))
     except PolicyDenied as denied:
         known = world.store.run(name, declaration.run_id) if copied and denied.reason in _FORGOTTEN else None
@@ -87,9 +88,13 @@ def _stated(run: Run | None, name: str) -> Digest | None:
     return next((one.sha256 for one in run.artifacts if one.name == name), None) if run else None
 
 
+def source_name(world: World, declaration: Declaration) -> str:
+    """Which source a declaration names; empty when it names none, and there are several."""
+    return declaration.artifact.source or (next(iter(world.sources)) if len(world.sources) == 1 else "")
+
+
 def _source(world: World, declaration: Declaration) -> tuple[str, Source, Provenance]:
-    sources = world.sources
-    name = declaration.artifact.source or (next(iter(sources)) if len(sources) == 1 else "")
+    sources, name = world.sources, source_name(world, declaration)
     if name not in sources:
         known = ", ".join(sorted(sources)) or "none"
         raise PolicyDenied(

@@ -99,14 +99,14 @@ class Planner:
         self.repairs_at: datetime | None = None
         """When drift is mended again, where it came back too often; else None."""
 
-    def find(self, *, thorough: bool = False) -> None:
-        """Look at where it lives; thorough: at every byte of what is live there.
+    def find(self, *, thorough: bool = False, replaces: bool = False) -> None:
+        """Look at where it lives; for the arguments see `find_home`.
 
         Raises:
             Held: The target is not allowed or out of reach.
         """
         with gate(Gate.TARGET):
-            home = find_home(self._world, self._file, thorough=thorough)
+            home = find_home(self._world, self._file, thorough=thorough, replaces=replaces)
             self.home = with_unit(self._world, self._file.environment, home) if home else None
 
     def judge(self) -> None:

@@ -7,6 +7,7 @@ probation in `probation`.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 from reconciler.catalog import Declared as DeclaredFile
@@ -84,7 +85,7 @@ class Pass:
             ReconcilerError: `StoreUnavailable` only: what can't be recorded is not done.
         """
         try:
-            self._look(thorough=self._thorough)
+            self._look(thorough=self._thorough, replaces=not self._scene.open_intents)
             self._close_unfinished()
             if not self._is_suspended() and conclude(self._scene, self._effects):
                 self._planner = Planner(self._world, self._fleet, self._file, self._hand)
@@ -97,16 +98,24 @@ class Pass:
             self._scene.gates = self._planner.gates
             if self._planner.home is None:
                 self._scene.arrive(None)
-            return self._hold(self._kept_for_later(self._planner, held))
+            held = self._kept_for_later(self._planner, held)
+            self._look_inside()
+            return self._hold(held)
 
     def _is_suspended(self) -> bool:
         """Whether somebody said to leave what is live alone: the operator, or the file as it was let in."""
         reading = self._scene.home.reading if self._scene.home else None
         return self._hand.suspended or bool(reading and reading.declaration and reading.declaration.suspend)
 
-    def _look(self, *, thorough: bool = False) -> None:
-        """Where it lives, what is there, and how it runs."""
-        self._planner.find(thorough=thorough)
+    def _look_inside(self) -> None:
+        """What is live stays, although something else is declared: so what it holds matters after all."""
+        if self._scene.home and self._scene.home.around:
+            with suppress(Held):  # it could be told a moment ago; what holds is the news
+                self._look()
+
+    def _look(self, *, thorough: bool = False, replaces: bool = False) -> None:
+        """Where it lives, what is there, and how it runs; for the arguments see `find_home`."""
+        self._planner.find(thorough=thorough, replaces=replaces)
         self._scene.arrive(self._planner.home)
         if thorough and self._planner.home:
             with gate(Gate.TARGET):

@@ -77,7 +77,7 @@ class Scene:
             self.fleet.soaks.lost_sight(self.file.environment)
             return
         self.checked = checked(self.fleet.checks, home.target, self.file.environment, home)
-        if self.file.environment in self.fleet.catalog.soaks:
+        if self.file.environment in self.fleet.catalog.soaks and not home.around:
             live = home.observed.live
             well = not trouble(home) and not (live and self.revoked(live.run_id, live.sha256))
             if well and unseen(home, self.checked):

@@ -13,6 +13,7 @@ from reconciler.core.provenance import Provenance
 from reconciler.core.rules import FloorSpec
 from reconciler.errors import BAD_BYTES, Reason, ReconcilerError
 from reconciler.model import CommitId, Gate, GateResult, Verdict
+from reconciler.pipeline.outages import Outages
 from reconciler.ports import (
     Activator,
     Clock,
@@ -53,6 +54,8 @@ class World:
     """Repairs of drift within an hour, for each environment."""
     gap: float = 150.0
     """Seconds for which a release may be out of sight without losing what it has soaked."""
+    outages: Outages = field(default_factory=Outages)
+    """Which sources seem to be out."""
 
 
 class Fence:

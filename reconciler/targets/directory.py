@@ -129,7 +129,7 @@ class DirectoryTarget:
         """See `ports.Target`, and `targets.glance` for what it can't see."""
         return self._glances.at(self._place)
 
-    def observe(self, *, thorough: bool = False) -> Observation:
+    def observe(self, *, thorough: bool = False, around: bool = False) -> Observation:
         """See `ports.Target`."""
         with faults(str(self._place)):
             folder = self._place.open()
@@ -137,6 +137,8 @@ class DirectoryTarget:
                 return Observation(live=None, accepted=None)
             with folder:
                 found = look(folder, self._place, self._environment)
+                if around:
+                    return observation(found, drift_around(found, self._unpack))
                 return observation(found, drift(folder, found, self._unpack, thorough=thorough))
 
     def readiness(self, run_id: RunId, sha256: Digest) -> Readiness | None:

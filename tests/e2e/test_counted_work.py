@@ -43,18 +43,18 @@ TABLE: dict[str, Bound] = {
         Counts(opened=27), "the target's records and folders, and every file of the release by its stat"
     ),
     "upgrade": Bound(
-        Counts(git=2, keygen=2, opened=97, hashed=4, commits=4, rows=9, synced=8),
+        Counts(git=2, keygen=2, opened=90, hashed=4, commits=4, rows=9, synced=8),
         "git: fetch, one rev-list of what came; keygen and commits as in the first deployment, hashed too, and behind "
         "the switch what a rollback would go back to; "
         "synced: custody's file and its two folders, the fence, the tree, its names, and the switch (docs/adr/0005)",
     ),
     "restart": Bound(
-        Counts(git=3, opened=31),
-        "git: rev-list, ls-tree, the reader of objects; opened: the branch's file too; nothing is written when all "
-        "is as it was left",
+        Counts(git=3, opened=32),
+        "git: rev-list, ls-tree, the reader of objects; opened: the branch's file too, and the outlines; nothing is "
+        "written when all is as it was left",
     ),
     "one of many": Bound(
-        Counts(git=2, keygen=2, opened=103, hashed=4, commits=4, rows=9, synced=8),
+        Counts(git=2, keygen=2, opened=90, hashed=4, commits=4, rows=9, synced=8),
         "as an upgrade, with 10 environments beside it and with 200",
     ),
 }

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -119,6 +120,8 @@ class Git:
         """What the bytes of a file were written to mean; nothing for bytes that are no declaration."""
         self.policies: dict[bytes, Written] = {}
         """The same for policy files."""
+        self.blobs: dict[BlobId, bytes] = {}
+        """The contents of every file of every commit."""
 
     def write(self, parents: Iterable[CommitId], files: Files) -> CommitId:
         """Make a commit; the branch does not move."""
@@ -126,6 +129,7 @@ class Git:
         name = CommitId(hashlib.sha1(f"{len(self.nodes)}{parents}".encode()).hexdigest())
         line = frozenset({name}).union(*(self.nodes[parent].line for parent in parents))
         self.nodes[name] = Node(name, parents, dict(files), line)
+        self.blobs |= {_blob(data): data for data in files.values()}
         return name
 
     def edited(self, base: CommitId | None, edits: Mapping[str, Written | bytes | None]) -> dict[str, bytes]:
@@ -202,11 +206,8 @@ class FakeRepository:
 
     def read_blobs(self, blobs: Iterable[BlobId], limit: int) -> Mapping[BlobId, bytes | None]:
         self._faults.at("repository:read_blobs")
-        wanted = set(blobs)
-        found: dict[BlobId, bytes | None] = {}
-        for node in self._git.nodes.values():
-            found |= {blob: data for data in node.files.values() if (blob := _blob(data)) in wanted}
-        return {blob: data if data is not None and len(data) <= limit else None for blob, data in found.items()}
+        found = {blob: self._git.blobs[blob] for blob in set(blobs) if blob in self._git.blobs}
+        return {blob: data if len(data) <= limit else None for blob, data in found.items()}
 
     def entry(self, commit: CommitId, path: str) -> TreeEntry | None:
         self._faults.at("repository:entry")
@@ -295,6 +296,7 @@ def _merged(before: bytes | None, ours: bytes | None, theirs: bytes | None, path
     raise PolicyDenied(Reason.APPROVAL_STALE, f"a conflict in {path}", "bring the branch up to date")
 
 
+@lru_cache(maxsize=4096)
 def _blob(data: bytes) -> BlobId:
     return BlobId(hashlib.sha1(data).hexdigest())
 

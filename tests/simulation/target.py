@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -141,10 +141,13 @@ class FakeTarget:
         self._targets.watcher.observed(self._path)
         return repr(self._place).encode()
 
-    def observe(self, *, thorough: bool = False) -> Observation:
+    def observe(self, *, thorough: bool = False, around: bool = False) -> Observation:
         self._targets.faults.at("target:observe")
         self._targets.watcher.observed(self._path)
-        return self._look()
+        found = self._look()
+        if around:
+            return replace(found, drift=tuple(one for one in found.drift if one.path != "run"))
+        return found
 
     def apply(self, artifact: VerifiedArtifact, approval: Approval, token: int) -> Observation:
         place = self._check(approval, token)

@@ -28,6 +28,7 @@ class Work:
         self.busiest: Counter[str] = Counter()
         self.hangs: Callable[[str], bool] = lambda key: False
         self.glances: Callable[[str], bool] = lambda key: False
+        self.polite: Callable[[str], bool] = lambda key: False
         self.takes = 0.0
         """Seconds that each takes."""
         self.released = threading.Event()
@@ -41,7 +42,7 @@ class Work:
             self.workers[key] = threading.current_thread().name
             self._busy[lane] += 1
             self.busiest[lane] = max(self.busiest[lane], self._busy[lane])
-        if self.glances(key):
+        if self.glances(key) or (self.polite(key) and self.crew.give_way(key)):
             long = False
         else:
             self.crew.more(key)
@@ -238,6 +239,36 @@ def test_what_is_offered_while_it_is_done_is_done_once_more() -> None:
         work.released.set()
         assert work.comes(lambda: work.done == ["prod", "prod"] and not work.crew.running())
         assert work.workers["prod"].startswith("prompt")
+
+
+def test_what_gives_way_is_done_behind_all_that_waits_and_then_gives_way_no_more() -> None:
+    with at_work() as work:
+        gate = threading.Event()
+        work.hangs = lambda key: key.startswith("first") and not gate.wait(SECONDS)
+        work.polite = lambda key: key.startswith("bad")
+        for key in (*names("first", WORKERS), "bad1", "bad2", *names("well", 20), "bad3"):
+            work.crew.offer(key, Lane.PROMPT)
+        assert work.comes(lambda: len(work.begun) == WORKERS, alone=True)
+        gate.set()
+        assert work.comes(lambda: work.begun.count("bad1") == 2 and not work.crew.running())
+        assert not set(names("well", 20)) & set(work.begun[work.begun.index("bad1", WORKERS + 1) :])
+        gate.clear()
+        for key in (*names("first", WORKERS), "bad1", "waits"):
+            work.crew.offer(key, Lane.PROMPT)
+        assert work.comes(lambda: work.begun[-WORKERS:] == names("first", WORKERS), alone=True)
+        gate.set()
+        assert work.comes(lambda: work.begun.count("bad1") == 4), "the next time it gives way anew"
+
+
+def test_nothing_gives_way_when_nobody_waits_nor_among_what_is_retried() -> None:
+    with at_work() as work:
+        work.polite = lambda key: True
+        work.crew.offer("alone", Lane.PROMPT)
+        assert work.comes(lambda: not work.crew.running() and "alone" in work.done)
+        for key in names("fails", 10):
+            work.crew.offer(key, Lane.RETRY)
+        assert work.comes(lambda: len(work.done) == 11)
+        assert Counter(work.begun) == Counter(["alone", *names("fails", 10)])
 
 
 def test_a_stop_begins_nothing_new() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -14,10 +15,12 @@ import pytest
 from reconciler import daemon as daemon_module
 from reconciler.clock import SystemClock
 from reconciler.daemon import Chore, Daemon, Pace
-from reconciler.model import EnvironmentName, OperatorHand
+from reconciler.errors import Reason, Transient
+from reconciler.model import EnvironmentName, OperatorHand, Run, RunId
 from reconciler.ports import Clock
 from reconciler.runner import Result
 from tests.simulation.faults import ManualClock
+from tests.simulation.git import File
 from tests.simulation.world import GOOD, NOBODY, FakeWorld, Process
 
 SECONDS = 5.0
@@ -147,6 +150,35 @@ def test_passes_that_fail_again_and_again_keep_no_other_environment_waiting() ->
             assert comes(lambda number=number: world.runs_live("zz") == number)  # type: ignore[misc]
         assert len(set(passes)) == len(failing) + 1
         go_on.set()
+
+
+def test_what_asks_a_source_that_is_out_lets_all_others_go_first_and_asks_it_all_the_same() -> None:
+    world = FakeWorld()
+    failing, well = [f"a{n}" for n in range(20)], [f"z{n}" for n in range(20)]
+    world.merge({f"{name}.yaml": of_source("ci", world.file(name, 1)) for name in failing})
+    world.merge({f"{name}.yaml": of_source("spare", world.file(name, 2)) for name in well})
+    process, passes = world.boot(), list[str]()
+    run, (_, rules) = process.runner.run, process.parts.sources["ci"]
+    process.parts.sources["spare"] = (copy(world.ci), rules)  # type: ignore[index]
+
+    def out(run_id: RunId) -> Run:
+        raise Transient(Reason.SOURCE_UNAVAILABLE, f"answers 503 for run {run_id}")
+
+    def told(environment: EnvironmentName) -> Result:
+        passes.append(environment)
+        return run(environment)
+
+    world.ci.run = out  # type: ignore[method-assign]
+    process.runner.run = told  # type: ignore[method-assign]
+    with running(world, process, SystemClock(), poll=SECONDS):
+        assert comes(lambda: set(passes) == {*failing, *well})
+        assert all(world.runs_live(name) == 2 for name in well)
+    first = list(dict.fromkeys(passes))
+    assert sum(name in failing for name in first[: first.index("z9")]) < 10, "three, and what was under way by then"
+
+
+def of_source(name: str, file: File) -> bytes:
+    return file.data.replace(b"artifact: {", f"artifact: {{source: {name}, ".encode())
 
 
 def test_what_is_as_it_should_be_gets_glances_and_no_passes() -> None:

@@ -226,10 +226,10 @@ def watched_for_thoroughness(world: FakeWorld, looks: list[bool]) -> None:
         made = make(environment, declaration)  # type: ignore[arg-type]
         observe = made.observe
 
-        def observing(*, thorough: bool = False) -> object:
+        def observing(*, thorough: bool = False, around: bool = False) -> object:
             if environment == PROD:
                 looks.append(thorough)
-            return observe(thorough=thorough)
+            return observe(thorough=thorough, around=around)
 
         made.observe = observing  # type: ignore[method-assign,assignment]
         return made
