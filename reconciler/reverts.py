@@ -19,19 +19,14 @@ from collections.abc import Callable
 from reconciler.core.folder import is_regular
 from reconciler.core.reverts import Revert, due
 from reconciler.core.yamltree import MAX_BYTES
-from reconciler.errors import DID_NOT_RUN, Reason, ReconcilerError
+from reconciler.errors import DID_NOT_RUN
 from reconciler.git.branches import Branches, Edit
 from reconciler.model import CommitId, EnvironmentName, OperatorHand, Proposal, Status
 from reconciler.ports import Clock, Forge, Repository, Store
+from reconciler.turns import Line, Mark, news, newest
 
 AT_ONCE = 20
 """Environments looked at in one call: an outage that fails hundreds opens requests in the course of minutes."""
-PATIENCE = 3
-"""Environments that may fail in one call before it ends: a forge out of reach must not cost a deadline for each."""
-_SEARCHED = 1_000
-"""Attempts, or changes of state, that are searched for what is new; behind more, all environments are looked at."""
-_MEANWHILE = 20
-"""Attempts that may begin between two questions without making us look at all environments."""
 _RECENT = 5
 """Attempts of one environment that tell whether something failed there just now."""
 _TOLD = 50
@@ -71,10 +66,10 @@ class Reverts:
         self._tracked = tracked
         self._clock = clock
         self._say = say
-        self._due: dict[EnvironmentName, None] = {}
-        """Environments that may want one, soonest first."""
-        self._seen: tuple[int, int] | None = None
-        """The newest attempt and change of state that `_due` covers; None before the first look."""
+        self._due = Line()
+        """Environments that may want one."""
+        self._seen: Mark | None = None
+        """How far `_due` covers what the store remembers; None before the first look."""
         self._busy: frozenset[EnvironmentName] = frozenset()
         """Environments with an attempt under way at the last look."""
         self._done: dict[EnvironmentName, str] = {}
@@ -93,49 +88,22 @@ class Reverts:
         waiting = self._waiting()
         if not waiting:
             return
-        statuses, failures = self._store.statuses(), list[ReconcilerError]()
-        for environment in waiting[:AT_ONCE]:
-            self._due[environment] = self._due.pop(environment)  # whoever fails is the last in line next time
-            try:
-                settled = self._look_at(environment, statuses.get(environment))
-            except ReconcilerError as error:
-                if error.reason is Reason.STORE_UNAVAILABLE:
-                    raise
-                failures.append(error)
-                if len(failures) >= PATIENCE:
-                    break
-            else:
-                if settled:
-                    del self._due[environment]
-        if failures:
-            raise failures[0]
+        statuses = self._store.statuses()
+        self._due.take_turns(waiting[:AT_ONCE], lambda name: self._look_at(name, statuses.get(name)))
 
     # --- what is new ------------------------------------------------------------------------------
 
     def _notice(self) -> None:
         """Put every environment in line in which something failed that was not looked at yet."""
-        attempts, transitions = self._store.attempts(limit=1), self._store.transitions(limit=1)
-        newest = ((attempts[0].id or 0) if attempts else 0, transitions[-1].id if transitions else 0)
-        if newest == self._seen and not self._busy:
+        until = newest(self._store)
+        if until == self._seen and not self._busy:
             return
         busy = frozenset(attempt.environment for attempt in self._store.unfinished())
         ended = [environment for environment in self._busy - busy if self._failed_lately(environment)]
-        fresh = self._news(self._seen, newest) if newest != self._seen else ()
-        self._due |= dict.fromkeys([*ended, *fresh])
-        self._seen, self._busy = newest, busy
-
-    def _news(self, seen: tuple[int, int] | None, newest: tuple[int, int]) -> tuple[EnvironmentName, ...]:
-        """Environments where something failed since. All such, where nobody can tell since when."""
-        if seen is None or newest[0] < seen[0] or newest[1] < seen[1]:
-            return self._all()
-        wanted = newest[0] - seen[0] + _MEANWHILE if newest[0] > seen[0] else 0
-        attempts = self._store.attempts(limit=min(wanted, _SEARCHED)) if wanted else ()
-        transitions = self._store.transitions(after=seen[1], limit=_SEARCHED)
-        if (attempts and (attempts[-1].id or 0) > seen[0] + 1) or len(transitions) == _SEARCHED:
-            return self._all()
-        told = [(one.environment, one.reason) for one in attempts if (one.id or 0) > seen[0]]
-        told += [(one.environment, one.reason) for one in transitions]
-        return tuple(environment for environment, reason in told if reason in DID_NOT_RUN)
+        fresh = news(self._store, self._seen, until) if until != self._seen else ()
+        failed = self._all() if fresh is None else [one.environment for one in fresh if one.reason in DID_NOT_RUN]
+        self._due.join([*ended, *failed])
+        self._seen, self._busy = until, busy
 
     def _all(self) -> tuple[EnvironmentName, ...]:
         return tuple(name for name, status in self._store.statuses().items() if status.reason in DID_NOT_RUN)

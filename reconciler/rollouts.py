@@ -14,21 +14,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from reconciler.core.rollouts import replaced, rollouts, standing
-from reconciler.errors import Reason, ReconcilerError, Transient
-from reconciler.model import Attempt, CommitId, Digest, EnvironmentName, Rollout, RolloutState, RunId, Status
+from reconciler.errors import ReconcilerError, Transient
+from reconciler.model import CommitId, Digest, EnvironmentName, Rollout, RolloutState, RunId, Status
 from reconciler.ports import Deployments, Store
+from reconciler.turns import Line, Mark, news, newest
 
 REMEMBERED = 50
 """Attempts of one environment that are looked at; rollouts older than these stay as they were shown."""
 AT_ONCE = 50
 """Environments looked at in one call, so that a fleet at its first start keeps nobody waiting; the rest is next."""
-PATIENCE = 3
-"""Environments that may fail in one call before it ends: a forge out of reach must not cost a deadline for each."""
 _SEARCHED = 1_000
-"""Attempts, or changes of state, that are searched for what is new; behind more, all environments are looked at."""
-
-_MEANWHILE = 20
-"""Attempts that may begin between two questions without making us look at all environments."""
+"""Attempts of one environment in which the run of a rollout of long ago is searched."""
 
 Told = Mapping[str, str]
 """What was shown of each rollout, by key. Empty: it was about to be shown for the first time."""
@@ -45,10 +41,10 @@ class Rollouts:
     def __init__(self, store: Store, deployments: Deployments) -> None:
         self._store = store
         self._deployments = deployments
-        self._due: dict[EnvironmentName, None] = {}
-        """Environments that may have something to tell, soonest first."""
-        self._seen: tuple[int, int] | None = None
-        """The newest attempt and change of state that `_due` covers; None before the first look."""
+        self._due = Line()
+        """Environments that may have something to tell."""
+        self._seen: Mark | None = None
+        """How far `_due` covers what the store remembers; None before the first look."""
 
     def tell(self) -> None:
         """Show whatever differs from what was shown last.
@@ -63,47 +59,22 @@ class Rollouts:
         if not self._due:
             return
         statuses, told = self._store.statuses(), _by_environment(self._store.told_rollouts())
-        failures: list[ReconcilerError] = []
-        for environment in tuple(self._due)[:AT_ONCE]:
-            self._due[environment] = self._due.pop(environment)  # whoever fails is the last in line next time
-            try:
-                settled = self._tell(environment, statuses.get(environment), told.get(environment, {}))
-            except ReconcilerError as error:
-                if error.reason is Reason.STORE_UNAVAILABLE:
-                    raise
-                failures.append(error)
-                if len(failures) >= PATIENCE:
-                    break
-            else:
-                if settled:
-                    del self._due[environment]
-        if failures:
-            raise failures[0]
+
+        def look(environment: EnvironmentName) -> bool:
+            return self._tell(environment, statuses.get(environment), told.get(environment, {}))
+
+        self._due.take_turns(tuple(self._due)[:AT_ONCE], look)
 
     # --- what is new ------------------------------------------------------------------------------
 
     def _notice(self) -> None:
         """Put every environment in line of which the store may remember something that was not looked at yet."""
-        attempts, transitions = self._store.attempts(limit=1), self._store.transitions(limit=1)
-        newest = (_id(attempts[0]) if attempts else 0, transitions[-1].id if transitions else 0)
-        if newest == self._seen:
+        until = newest(self._store)
+        if until == self._seen:
             return
-        fresh = self._news(self._seen, newest)
-        self._due = dict.fromkeys(fresh) | self._due
-        self._seen = newest
-
-    def _news(self, seen: tuple[int, int] | None, newest: tuple[int, int]) -> tuple[EnvironmentName, ...]:
-        """Environments with something new. All, where nobody can tell: at the start, or when the store was replaced."""
-        if seen is None or newest[0] < seen[0] or newest[1] < seen[1]:
-            return self._all()
-        wanted = newest[0] - seen[0] + _MEANWHILE if newest[0] > seen[0] else 0
-        attempts = self._store.attempts(limit=min(wanted, _SEARCHED)) if wanted else ()
-        transitions = self._store.transitions(after=seen[1], limit=_SEARCHED)
-        if (attempts and _id(attempts[-1]) > seen[0] + 1) or len(transitions) == _SEARCHED:
-            return self._all()
-        attempts = tuple(attempt for attempt in attempts if _id(attempt) > seen[0])
-        changed = [transition.environment for transition in transitions]
-        return tuple(dict.fromkeys([*(attempt.environment for attempt in attempts), *changed]))
+        fresh = news(self._store, self._seen, until)
+        self._due.go_first(self._all() if fresh is None else [one.environment for one in fresh])
+        self._seen = until
 
     def _all(self) -> tuple[EnvironmentName, ...]:
         """First where an attempt is under way, which has no status yet if it is the first; then all that have one."""
@@ -164,10 +135,6 @@ class Rollouts:
             if attempt.before is not None and attempt.before.run_id == run_id:
                 return attempt.before.sha256
         return None
-
-
-def _id(attempt: Attempt) -> int:
-    return attempt.id or 0
 
 
 def _by_environment(told: Told) -> dict[str, dict[str, str]]:

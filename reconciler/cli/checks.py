@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from reconciler import routes, statefolder, wiring
+from reconciler import statefolder, wiring
 from reconciler.cli import memory, permitted, render
 from reconciler.cli.exits import hint_of
 from reconciler.cli.render import Cell
@@ -29,6 +29,7 @@ from reconciler.model import RunId
 from reconciler.notifications.channel import Channel, NotSent
 from reconciler.ports import Checkable, Source
 from reconciler.settings import Settings, find_file, load
+from reconciler.wiring import notifying
 
 GIT_WANTED = (2, 38)
 """The first git that refuses bare repositories hidden in others (`safe.bareRepository`)."""
@@ -228,7 +229,7 @@ def _web(settings: Settings) -> Iterator[Check]:
 def _notifications(settings: Settings) -> Iterator[Check]:
     """Each route: whether its address can be used, and whether it took the last message. Nothing is sent."""
     try:
-        found = routes.open_routes(settings)
+        found = notifying.open_routes(settings)
     except ReconcilerError as error:
         yield Check("notifications", False, f"{error.reason}: {error.message}", error.hint)
         return

@@ -18,22 +18,22 @@ def notify(
 
     It says that it is a test, counts for nothing, and is not recorded.
     """
-    from reconciler import routes
     from reconciler.cli.render import note, say
     from reconciler.clock import SystemClock
     from reconciler.notifications import words
     from reconciler.notifications.channel import NotSent
     from reconciler.settings import load
+    from reconciler.wiring import notifying
 
     settings = load(settings_file(ctx))
-    known = {found.name: (found, channel) for found, channel in routes.open_routes(settings)}
+    known = {found.name: (found, channel) for found, channel in notifying.open_routes(settings)}
     if route not in known:
         there = f"there are: {', '.join(sorted(known))}" if known else "the settings have none"
         raise Stop(ExitCode.USAGE, f"there is no route {route!r}", there)
     chosen, channel = known[route]
     note(f"sending a test message on {route} …")
     try:
-        channel.send(words.trial(chosen, routes.page(settings), SystemClock().now()))
+        channel.send(words.trial(chosen, notifying.page(settings), SystemClock().now()))
     except NotSent as error:
         raise Stop(ExitCode.FAILED, error.message, error.hint) from None
     say(f"{route} took the message")

@@ -4,42 +4,39 @@ Every method that writes is one piece of a transaction, which is the only writin
 can't fork and nothing is ever half remembered: an attempt without its audit entry, say. Its step is traced when its
 piece is written, before the commit; killed there or earlier, nothing happened, and killed later, all of it did. What
 several threads write at the same moment shares a commit; each comes back behind the one that holds its piece.
+What only reads the past is in `past`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, Integer, bindparam, func, make_url, or_, select
+from sqlalchemy import Connection, make_url, select
 from sqlalchemy.exc import ArgumentError
 
-from reconciler.core.audit import Checkpoint, Entry, Kind, attempted, operated
+from reconciler.core.audit import Checkpoint, Kind, attempted, operated
 from reconciler.errors import PolicyDenied, Reason, Terminal
 from reconciler.model import (
     Accepted,
     AcceptedPolicy,
     Attempt,
     CommitId,
-    Declared,
     EnvironmentName,
     OperatorHand,
     Outcome,
     Rewrite,
     Soak,
     Status,
-    Transition,
 )
 from reconciler.ports import Clock, Trace
 from reconciler.stores import governance, rows, statements, tables
 from reconciler.stores.database import Database
 from reconciler.stores.notified import NotifiedStore
+from reconciler.stores.past import PastStore
 from reconciler.stores.told import ToldStore
-
-AUDIT_BATCH = 500
-"""Audit entries read at once: under a megabyte, and no transaction stays open while a reader dawdles."""
 
 
 def create(url: str, clock: Clock, trace: Trace) -> SqlStore:
@@ -47,7 +44,7 @@ def create(url: str, clock: Clock, trace: Trace) -> SqlStore:
     return SqlStore(url, clock, trace)
 
 
-class SqlStore(ToldStore, NotifiedStore):
+class SqlStore(PastStore, ToldStore, NotifiedStore):
     """`ports.Store`, for several threads and several processes at once.
 
     Nothing is opened or made before it is first used, and it can be used again after `close`.
@@ -136,20 +133,6 @@ class SqlStore(ToldStore, NotifiedStore):
         gone = statements.removal(tables.statuses)
         self._database.write("store:forget", lambda connection: connection.execute(gone, key))
 
-    def transitions(
-        self, environment: EnvironmentName | None = None, after: int = 0, limit: int = 1000
-    ) -> tuple[Transition, ...]:
-        """Changes of state with an id above `after`, oldest first; the newest `limit` of them."""
-        with self._database.read() as connection:
-            return statements.transitions(connection, environment, after, limit)
-
-    def transitions_from(
-        self, after: int, limit: int, environment: EnvironmentName | None = None
-    ) -> tuple[Transition, ...]:
-        """Changes of state with an id above `after`, oldest first; the oldest `limit` of them."""
-        with self._database.read() as connection:
-            return statements.transitions_from(connection, environment, after, limit)
-
     # --- attempts -------------------------------------------------------------------------------
 
     def begin(self, attempt: Attempt) -> Attempt:
@@ -191,37 +174,6 @@ class SqlStore(ToldStore, NotifiedStore):
             statements.put_stand(connection, wanted, at)
 
         self._database.write("store:refuse", add)
-
-    def unfinished(self) -> tuple[Attempt, ...]:
-        """Attempts with an intent and no outcome, oldest first: the process ended in between."""
-        with self._database.read() as connection:
-            return statements.unfinished(connection)
-
-    def attempts(
-        self, environment: EnvironmentName | None = None, limit: int = 100, before: int | None = None
-    ) -> tuple[Attempt, ...]:
-        """Newest first, from the one with the largest id below `before` on."""
-        with self._database.read() as connection:
-            return statements.attempts(connection, environment, limit, before)
-
-    def attempts_in_short(
-        self, environment: EnvironmentName | None = None, limit: int = 100, before: int | None = None
-    ) -> tuple[Attempt, ...]:
-        """As `attempts`, without output, and without gates but for rollbacks."""
-        with self._database.read() as connection:
-            return statements.attempts_in_short(connection, environment, limit, before)
-
-    def succeeded(
-        self, environment: EnvironmentName, until: datetime | None = None, limit: int = 200
-    ) -> tuple[Attempt, ...]:
-        """Attempts that succeeded, by `until` if that is given, newest first."""
-        with self._database.read() as connection:
-            return governance.succeeded(connection, environment, until, limit)
-
-    def deployed(self, environment: EnvironmentName, limit: int = 50) -> tuple[Declared, ...]:
-        """What deployments and rollbacks that succeeded brought there, newest first."""
-        with self._database.read() as connection:
-            return governance.deployed(connection, environment, limit)
 
     def accepted(self, environment: EnvironmentName) -> Accepted | None:
         """The last accepted declaration, for when the target can't say."""
@@ -315,51 +267,9 @@ class SqlStore(ToldStore, NotifiedStore):
 
         self._database.write("store:hand", put)
 
-    def audit(self, after: int = 0) -> Iterator[Entry]:
-        """The chain in order, from the entry behind sequence number `after`; never all of it in memory.
-
-        Raises:
-            Transient: `StoreUnavailable`, also in the middle.
-        """
-        while True:
-            with self._database.read() as connection:
-                found = connection.execute(_LINES, {"after": after}).all()
-                entries = [rows.entry_of(seq, text) for seq, text in found]
-            if not entries:
-                return
-            yield from entries
-            after = found[-1].seq
-
-    def audit_before(self, before: int | None = None, limit: int = 100) -> tuple[Entry, ...]:
-        """Entries, newest first, from the one before sequence number `before` on."""
-        with self._database.read() as connection:
-            found = connection.execute(_LINES_BEFORE, {"before": statements.upto(before), "most": limit}).all()
-        return tuple(rows.entry_of(seq, text) for seq, text in found)
-
-    def audit_found(self, texts: Collection[Collection[str]], before: int, over: int, limit: int) -> tuple[Entry, ...]:
-        """Entries among the `over` ones before `before` whose line has one of each of these texts, newest first."""
-        line = func.lower(tables.audit.c.line)
-        wanted = (or_(*(line.contains(text.lower(), autoescape=True) for text in one)) for one in texts)
-        query = _LINES_BEFORE.where(tables.audit.c.seq >= max(0, before - over), *wanted)
-        with self._database.read() as connection:
-            found = connection.execute(query, {"before": statements.upto(before), "most": limit}).all()
-        return tuple(rows.entry_of(seq, text) for seq, text in found)
-
 
 _HOLDER = select(tables.lease.c.holder)
 _TIP = select(tables.branch.c.tip)
-_LINES = (
-    select(tables.audit.c.seq, tables.audit.c.line)
-    .where(tables.audit.c.seq > bindparam("after"))
-    .order_by(tables.audit.c.seq)
-    .limit(AUDIT_BATCH)
-)
-_LINES_BEFORE = (
-    select(tables.audit.c.seq, tables.audit.c.line)
-    .where(tables.audit.c.seq < bindparam("before"))
-    .order_by(tables.audit.c.seq.desc())
-    .limit(bindparam("most", type_=Integer))
-)
 
 
 def _file(url: str) -> Path:

@@ -1,7 +1,7 @@
 """Settings into concrete parts. The only package that names adapters.
 
 `adapters` makes them by their names in the settings, `opening` opens the parts that commands need alone, `system` makes
-all parts of one process and the daemon out of them, `listening` its HTTP listener.
+all parts of one process and the daemon out of them, `listening` its HTTP listener, and `notifying` who tells people.
 """
 
 from __future__ import annotations

@@ -143,9 +143,9 @@ class System:
         settings, clock = self.settings, self.world.clock
         if not settings.notifications.routes:
             return ()
-        from reconciler import routes
+        from reconciler.wiring import notifying
 
-        found = routes.tellers(settings, self.world.store, runner.statuses, clock, self.random, say)
+        found = notifying.tellers(settings, self.world.store, runner.statuses, clock, self.random, say)
         return tuple(Beside(teller.tell, f"notify-{teller.route.name}", clock) for teller in found)
 
     def daemon(

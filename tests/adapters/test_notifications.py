@@ -26,8 +26,8 @@ from reconciler.notifications import post, words
 from reconciler.notifications.addresses import BadAddress, kind_of
 from reconciler.notifications.channel import PROGRAM, Channel, NotSent
 from reconciler.notifications.words import Page, inert
-from reconciler.routes import open_routes
 from reconciler.settings import Settings
+from reconciler.wiring.notifying import open_routes
 from tests.adapters.servers import Request, Script, ScriptedServer, answer
 from tests.canaries import leaks, listed
 from tests.core.test_notifying import AWAY, CHANGED, FAILURE, PROD, UNAPPROVED, UNHEALTHY, held, well
@@ -395,10 +395,10 @@ def test_without_apprise_routes_are_refused_with_the_way_to_get_it(monkeypatch: 
 def test_a_process_that_tells_never_loads_apprise(tmp_path: Path) -> None:
     code = (
         "import sys, reconciler.wiring\n"
-        "from reconciler import routes\n"
+        "from reconciler.wiring import notifying\n"
         "from reconciler.settings import Settings\n"
         "asked = {'notifications': {'routes': [{'name': 'a', 'url_env': 'A'}]}}\n"
-        "((route, channel),) = routes.open_routes(Settings.model_validate(asked))\n"
+        "((route, channel),) = notifying.open_routes(Settings.model_validate(asked))\n"
         "print(channel.check(), 'apprise' in sys.modules)\n"
     )
     ran = subprocess.run(

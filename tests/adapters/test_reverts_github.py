@@ -40,8 +40,9 @@ from reconciler.model import (
     Sync,
 )
 from reconciler.ports import Forge, Parts
-from reconciler.reverts import AT_ONCE, PATIENCE, Reverts
+from reconciler.reverts import AT_ONCE, Reverts
 from reconciler.stores.sql import SqlStore
+from reconciler.turns import PATIENCE
 from tests.factories import NOON
 from tests.github.plugin import GitHub, github, hub_repository, referee  # noqa: F401
 from tests.github.repository import HubRepository

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from reconciler import rollouts
+from reconciler import rollouts, turns
 from reconciler.bounds import Bounds
 from reconciler.clock import SystemClock
 from reconciler.errors import PolicyDenied, Reason, ReconcilerError, Transient
@@ -42,8 +42,9 @@ from reconciler.model import (
     Verdict,
 )
 from reconciler.ports import Parts
-from reconciler.rollouts import PATIENCE, REMEMBERED, Rollouts
+from reconciler.rollouts import REMEMBERED, Rollouts
 from reconciler.stores.sql import SqlStore
+from reconciler.turns import PATIENCE
 from tests.adapters.githubs import Later
 from tests.factories import NOON
 from tests.github.plugin import GitHub, github, hub_repository, referee  # noqa: F401
@@ -407,7 +408,7 @@ def test_a_fleet_is_told_in_portions(site: Site, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_flood_of_attempts_makes_it_look_at_all_environments(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollouts, "_SEARCHED", 20)
+    monkeypatch.setattr(turns, "SEARCHED", 20)
     site.deploy(101, STAGING)
     site.service.tell()
     site.deploy(102, STAGING)

@@ -12,8 +12,8 @@ from reconciler.core.notifying import USUAL
 from reconciler.model import Notice, NoticeKind
 from reconciler.notifications.addresses import KINDS
 from reconciler.notifications.words import Page, message
-from reconciler.routes import open_routes
 from reconciler.settings import Settings
+from reconciler.wiring.notifying import open_routes
 from tests.core.test_notifying import ROUTE, UNAPPROVED
 from tests.factories import NOON
 

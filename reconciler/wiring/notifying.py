@@ -1,4 +1,4 @@
-"""Settings into the routes that people are told on. Nothing is sent before somebody asks for it."""
+"""The routes that people are told on, and who tells them. Nothing is sent before somebody asks for it."""
 
 from __future__ import annotations
 
