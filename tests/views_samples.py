@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from heapq import heapify, heappop, heapreplace
 from pathlib import Path
 from typing import Literal
 
@@ -67,6 +68,8 @@ _MIXED: tuple[Mood, ...] = (
     *("well", "well", "held", "well", "well", "degraded", "well", "well", "frozen"),
     *("well", "progressing", "drifted", "well", "well", "suspended", "well", "unknown", "well"),
 )
+OLDEST = NEWEST - 8
+"""The first run that anything had."""
 REVIEWED = "# reviewed\n"
 """What every request adds."""
 _TITLES = (
@@ -176,16 +179,27 @@ def origin(folder: Path, sample: tuple[Sampled, ...]) -> Path:
     return place
 
 
+def promoted(one: Sampled, run: int) -> str:
+    """The title of the request that brought a run."""
+    return f"Promote {one.name} to run {run}"
+
+
 def _stream(sample: tuple[Sampled, ...]) -> bytes:
     begin, known = NOON - timedelta(days=60), told(sample)
     out = [_commit("refs/heads/main", 1, begin, "Declare every environment", "Engineer")]
     out += [_file(one, one.live) for one in sample]
-    out.append(_commit("refs/heads/main", 2, begin, "Declare what is new", "Engineer") + b"from :1\n")
-    out += [_file(one, one.declared) for one in sample[len(known) :]]
     mark = 2
+    for one in known:
+        for run in range(OLDEST, one.live):
+            out.append(_commit("refs/heads/main", mark, begin, promoted(one, run), "Reviewer"))
+            out.append(f"from :{mark - 1}\n".encode() + _file(one, run))
+            mark += 1
+    out.append(_commit("refs/heads/main", mark, begin, "Declare what is new", "Engineer"))
+    out.append(f"from :{mark - 1}\n".encode())
+    out += [_file(one, one.declared if number >= len(known) else one.live) for number, one in enumerate(sample)]
     for number, one in enumerate(known):
         at = begin + timedelta(hours=number + 1)
-        title = f"Promote {one.name} to run {one.declared}"
+        title = promoted(one, one.declared)
         what = f"{_TITLES[number % len(_TITLES)]}\n\n{title}"
         out.append(_commit("refs/heads/change", mark + 1, at, what, "Engineer"))
         out.append(f"from :{mark}\n".encode() + _file(one, one.declared, REVIEWED))
@@ -220,14 +234,15 @@ class Memory:
     """Writes what passes would have left."""
 
     connection: Connection
-    commits: dict[EnvironmentName, CommitId]
+    commits: dict[EnvironmentName, dict[int, CommitId]]
+    """What brought each run."""
     first: CommitId
     tip: CommitId
     runs: dict[tuple[str, int], datetime] = field(default_factory=dict)
 
     def stand(self, one: Sampled, number: int) -> Status:
         """Where it stands now."""
-        status = status_of(one, self.commits.get(one.name, self.tip), number)
+        status = status_of(one, self.commits.get(one.name, {}).get(one.declared, self.tip), number)
         behind = one.declared != one.live
         commit = self.first if behind else status.declared.commit or self.tip
         text = one.file(one.live) + (REVIEWED if one.name in self.commits and not behind else "")
@@ -239,20 +254,27 @@ class Memory:
         statements.put_stand(self.connection, stand, status.since or NOON)
         return status
 
-    def history(self, one: Sampled, status: Status, number: int) -> None:
-        """How it came there: a deployment every three days, the last of them as the mood is."""
+    def history(self, one: Sampled, status: Status, number: int) -> Iterator[datetime]:
+        """How it came there: a deployment every three days, the last of them as the mood is.
+
+        Yields:
+            When the next one is, before it is written: what many do is remembered in the order of the time.
+        """
         before: Release | None = None
-        for run in range(NEWEST - 8, one.live + 1):
+        for run in range(OLDEST, one.live + 1):
             ago = timedelta(days=3 * (one.live - run) + 0.2 * one.stage, hours=3 + number % 7)
             attempt = self._attempt(one, run, NOON - ago, before, status)
+            yield attempt.started
             self.runs.setdefault((one.service, run), attempt.started - timedelta(minutes=40 + 35 * one.stage))
             before = self._carried_out(attempt, Outcome.SUCCEEDED)
         if one.mood == "degraded":
             failed = self._attempt(one, one.declared, NOON - timedelta(hours=2), before, status)
+            yield failed.started
             why = {"reason": Reason.HEALTH_CHECK_FAILED, "message": status.message, "output": "listening on 8080\n"}
             self._carried_out(failed, Outcome.FAILED, **why)
             broken = release(one.declared, digest(one.service, one.declared))
             back = self._attempt(one, one.live, NOON - timedelta(hours=1, minutes=58), broken, status)
+            yield back.started
             unasked = tuple(
                 GateResult(Gate.APPROVAL, Verdict.NOT_REACHED) if word.gate is Gate.APPROVAL else word
                 for word in back.gates
@@ -261,14 +283,16 @@ class Memory:
             self._carried_out(back, Outcome.SUCCEEDED)
         if one.mood in ("held", "frozen"):
             refused = self._attempt(one, one.declared, status.since or NOON, before, status)
+            yield refused.started
             ended = {"finished": refused.started, "reason": status.reason, "message": status.message}
             refused = replace(refused, outcome=Outcome.REFUSED, gates=status.gates, **ended)  # type: ignore[arg-type]
             added = statements.add_attempt(self.connection, refused)
             statements.append(self.connection, attempted(Kind.REFUSED, added, refused.started))
 
     def _attempt(self, one: Sampled, run: int, at: datetime, before: Release | None, status: Status) -> Attempt:
+        commit = self.commits[one.name].get(run, self.first)
         return Attempt(
-            *(one.name, Action.DEPLOY, Declared(status.declared.commit, RunId(run), digest(one.service, run))),
+            *(one.name, Action.DEPLOY, Declared(commit, RunId(run), digest(one.service, run))),
             *(before, at),
             request=status.request,
             approvers=status.approvers,
@@ -297,6 +321,19 @@ class Memory:
         assert run
         assert content
         return release(run, content)
+
+
+def in_order(histories: list[Iterator[datetime]]) -> None:
+    """Have each of them written one by one, the oldest first."""
+    waiting = [(next(one), number) for number, one in enumerate(histories)]
+    heapify(waiting)
+    while waiting:
+        number = waiting[0][1]
+        following = next(histories[number], None)
+        if following is None:
+            heappop(waiting)
+        else:
+            heapreplace(waiting, (following, number))
 
 
 def release(run: int, content: Digest) -> Release:
@@ -445,16 +482,17 @@ def _remember(
     store: sql.SqlStore, sample: tuple[Sampled, ...], mirror: Mirror, tip: CommitId
 ) -> dict[EnvironmentName, Status]:
     statuses: dict[EnvironmentName, Status] = {}
-    commits = {one.name: mirror.changes(f"{one.name}.yaml", None, tip)[-1].commit for one in told(sample)}
-
-    first = mirror.changes(f"{sample[0].name}.yaml", None, tip)[0].commit if sample else tip
+    commits: dict[EnvironmentName, dict[int, CommitId]] = {}
+    first = tip
+    for one in told(sample):
+        first, *older = (change.commit for change in mirror.changes(f"{one.name}.yaml", None, tip))
+        commits[one.name] = dict(enumerate(older, OLDEST)) | {one.live: first, one.declared: older[-1]}
 
     def write(connection: Connection) -> dict[tuple[str, int], datetime]:
         memory = Memory(connection, commits, first, tip)
         for number, one in enumerate(sample):
             statuses[one.name] = memory.stand(one, number)
-        for number, one in enumerate(told(sample)):
-            memory.history(one, statuses[one.name], number)
+        in_order([memory.history(one, statuses[one.name], number) for number, one in enumerate(told(sample))])
         return memory.runs
 
     runs = store._database.write("sample", write)

@@ -132,7 +132,7 @@ def test_the_tour_does_at_every_line_what_the_readme_says(watched: bool, checkou
         assert [text for text in step.says if text not in said] == [], f"{step.command}\n{said}"
     _expect_excerpt(tour, answers[commands.index("reconciler why prod")][1])
     assert not (checkout / ".demo").exists()
-    assert not touring or touring.wrong == []
+    assert not touring or not touring.wrong, "\n\n".join(touring.wrong)
 
 
 def _tour() -> str:

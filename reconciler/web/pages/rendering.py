@@ -14,7 +14,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from reconciler import reasonpages
-from reconciler.core.readable import moment
+from reconciler.core.readable import moment, size
 from reconciler.errors import Reason
 from reconciler.views.states import State
 from reconciler.web.pages import plots, words
@@ -50,7 +50,7 @@ def _environment(assets: Mapping[str, Asset], root: str) -> Environment:
     )
     made.filters.update(
         quoted=partial(quote, safe="/"),
-        size=words.size,
+        size=size,
         span=words.span,
         took=words.took,
         percent=words.percent,

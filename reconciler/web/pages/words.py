@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from reconciler.core.readable import escape
+from reconciler.core.readable import escape, size
 from reconciler.model import Health, Outcome, Sync, Verdict
 from reconciler.views.environment import Proof
 from reconciler.views.states import State
@@ -15,8 +15,6 @@ LONGEST = 4_000
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _NOW_SECONDS = 5
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-_STEP = 1024
 
 WORST_FIRST = tuple(reversed(State))
 
@@ -96,16 +94,6 @@ def relative(at: datetime, now: datetime) -> str:
         return "now"
     said = span(int(abs(seconds)))
     return f"{said} ago" if seconds > 0 else f"in {said}"
-
-
-def size(count: int) -> str:
-    """Bytes for people."""
-    value = float(count)
-    for unit in _UNITS:
-        if value < _STEP or unit == _UNITS[-1]:
-            return f"{count} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= _STEP
-    raise AssertionError
 
 
 def change_of_size(before: int, after: int) -> str:

@@ -1,0 +1,129 @@
+"""What the demo's pages must show at each step of the tour, by themselves; looked at while others type the tour."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from playwright.sync_api import Browser
+
+from tests.browser.chromium import tab
+from tests.browser.watching import Watched, watching
+
+_ADDRESS = re.compile(r"pages (http://127\.0\.0\.1:\d+)")
+AWAY = (r"^link: live", r"^link: reconnecting")
+BACK = (r"^link: live",)
+
+BOARD = {
+    "make run": (r"^dev: .*Healthy.*Run 102", r"^link: live"),
+    "reconciler demo approve promote/prod/run-102": (
+        r"^prod: .*Held Sync Held Health Healthy Run 101 .*run 102 declared NotInUpstream: .* Next ",
+    ),
+    "reconciler demo merge": (r"^staging: .*Healthy.*Run 101", r"^staging: .*Healthy.*Run 102"),
+    "reconciler wait prod --for Ready --timeout 60s": (
+        r"^prod: .*NotInUpstream",
+        r"^prod: .*Run 101 .*Soaking: .*Opens in .*Next wait",
+        r"^prod: .*Healthy.*Run 102",
+    ),
+    "reconciler demo approve promote/staging/run-103": (r"^staging: .*Frozen .*Run 102 .*Opens in .*Next ",),
+    "reconciler demo approve rollback/prod/run-101": (r"^prod: .*Run 102", r"^prod: .*Healthy Run 101"),
+    "reconciler demo freeze --lift": (r"^staging: .*Frozen", r"^staging: .*Healthy Run 103"),
+    "reconciler demo smuggle": (
+        r"^link: live",
+        r"^link: reconnecting",
+        r"^link: live",
+        r"^prod: .*Run 101 .*ApprovalMissing",
+    ),
+    "reconciler demo smuggle --revert": (r"^prod: .*ApprovalMissing", r"^prod: .*Synced Health Healthy Run 101"),
+    "reconciler demo tamper": (r"^staging: .*Run 103 .*DigestMismatch",),
+    "reconciler demo break": (r"^web: .*Healthy", r"^web: .*Run 201 .*HealthCheckFailed"),
+}
+"""On the board that was opened behind the first line, in this order; it is never loaded again."""
+PROD = {
+    "reconciler demo approve promote/prod/run-102": (r"^page: prod Held .*NotInUpstream: .* Next ",),
+    "reconciler wait prod --for Ready --timeout 60s": (r"^page: .*Soaking", r"^page: prod Well .*Run 102"),
+    "reconciler demo approve rollback/prod/run-101": (r"^history: .*rollback run 101",),
+    "reconciler demo smuggle": (r"^page: prod Held .*ApprovalMissing",),
+}
+"""On the page of prod."""
+
+
+PAGES = {
+    "/audit": (r"Verified \d+ entries", r"Signed up to entry \d+", r"ApprovalMissing", r"DigestMismatch"),
+    "/compare?left=prod&right=dev": (
+        r"From: prod Run 101",
+        r"To: dev Run 103",
+        r"1 added",
+        r"run\.103-py3-none-any\.whl",
+    ),
+    "/timeline": (r"Deployments", r"Lead time", r"rollback by itself"),
+    "/environments/prod": (r"repair", r"Who and why"),
+    "/environments/web": (
+        r"web Degraded Sync Held",
+        r"HealthCheckFailed: 202-.* 201-.* is live again",
+        r"Proof, from CI to the disk",
+    ),
+    "/reasons/NotInUpstream": (r"NotInUpstream", r"What to do"),
+}
+"""Behind the last step that changes anything: what stands on the others."""
+RESTARTED = "reconciler demo freeze --lift"
+LAST = "reconciler demo break"
+
+
+class Touring:
+    """The pages of a tour, opened as soon as there are any."""
+
+    def __init__(self, browser: Browser, folder: Path, stack: ExitStack) -> None:
+        self._browser = browser
+        self._folder = folder
+        self._stack = stack
+        self._url = ""
+        self._open: tuple[tuple[dict[str, tuple[str, ...]], Watched], ...] = ()
+        self._wrong: list[str] = []
+
+    @property
+    def wrong(self) -> list[str]:
+        """What was not shown, and what went wrong in a page."""
+        return self._wrong + [one for _, page in self._open for one in page.missing + page.tab.wrong]
+
+    def after(self, command: str, said: str) -> None:
+        """Look at the pages behind a line of the tour."""
+        if found := _ADDRESS.search(said):
+            self._url = found[1]
+            board = self._stack.enter_context(watching(self._browser, self._url + "/"))
+            prod = self._stack.enter_context(watching(self._browser, self._url + "/environments/prod"))
+            self._open = ((BOARD, board), (PROD, prod))
+        for expected, page in self._open:
+            if command in expected:
+                page.expect(command, *expected[command])
+        if command == RESTARTED:
+            self._restart()
+        if command == LAST:
+            self._visit()
+
+    def _restart(self) -> None:
+        """The daemon ends and comes again: pages say so both times."""
+        demo = self._folder / ".demo"
+        os.kill(int((demo / "daemon.pid").read_text()), signal.SIGTERM)
+        for _, page in self._open:
+            page.expect("the daemon ended", *AWAY)
+            # What it was asked for while it was away is no fault of the page.
+            page.tab.forgive(r"net::ERR_CONNECTION_REFUSED|net::ERR_INCOMPLETE_CHUNKED_ENCODING")
+        up = (sys.executable, "-P", "-m", "reconciler", "demo", "up", "--dir", str(demo))
+        subprocess.run(up, cwd=self._folder, capture_output=True, check=True, timeout=60)
+        for _, page in self._open:
+            page.expect("the daemon came again", *AWAY, *BACK)
+
+    def _visit(self) -> None:
+        for path, patterns in PAGES.items():
+            with tab(self._browser, self._url + path) as one:
+                text = " ".join(one.page.inner_text("main").split())
+                self._wrong += [
+                    f"{path} lacks {wanted}: {text[:2000]}" for wanted in patterns if not re.search(wanted, text)
+                ]
+                self._wrong += [f"{path}: {told}" for told in (*one.wrong, *one.violations())]
