@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import Any
 
@@ -10,7 +11,9 @@ def pytest_configure() -> None:
     """Let programs under test be interrupted, also when the suite itself was started in the background.
 
     A shell without job control has what it starts with & ignore SIGINT, and every child of that inherits it.
+    Let them keep what they compile, too, whatever the shell says: there are a thousand, and they are all the same.
     """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -165,5 +165,5 @@ def rewrite(site: Site, files: dict[str, str]) -> None:
     """Replace the history; the operator, who was told another story, accepts it."""
     site.git.rewrite(site.engineer, files)
     held(site.reconcile()["prod"], Reason.BRANCH_REWRITTEN)
-    done = site.cli("accept-rewrite", site.git.tip, "--reason", "meant")
+    done = site.answer("accept-rewrite", site.git.tip, "--reason", "meant")
     assert done.returncode == 0, done.stderr

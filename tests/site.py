@@ -22,9 +22,11 @@ from pathlib import Path
 from typing import IO
 
 import yaml
+from typer.testing import CliRunner
 
 from reconciler import statefolder, wiring
 from reconciler.bounds import Bounds
+from reconciler.cli.app import app
 from reconciler.core.audit import Entry
 from reconciler.model import CommitId, EnvironmentName, RunId, Status
 from reconciler.ports import Store, Trace
@@ -34,6 +36,8 @@ from reconciler.settings import load
 from tests.archives import zip_of
 from tests.factories import RUN, sha256
 from tests.gitworld import GitWorld
+
+_WIDE = {"NO_COLOR": "1", "COLUMNS": "160"}
 
 
 def files_of(run: int) -> dict[str, bytes | None]:
@@ -126,8 +130,18 @@ class Program:
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """One command of the real program."""
         argv = [sys.executable, "-m", "reconciler", "-c", str(self.settings_file), *arguments]
-        environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "160"}
-        return subprocess.run(argv, capture_output=True, text=True, timeout=60, env=environment)
+        return subprocess.run(argv, capture_output=True, text=True, timeout=60, env={**os.environ, **_WIDE})
+
+    def answer(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The same by the same code in this process: each start of the program takes longer than most commands.
+
+        What a command raises unexpectedly is the test's failure.
+        """
+        argv = ["-c", str(self.settings_file), *arguments]
+        result = CliRunner().invoke(app, argv, prog_name="reconciler", env=_WIDE)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return subprocess.CompletedProcess(argv, result.exit_code, result.stdout, result.stderr)
 
 
 class Site(Program):

@@ -10,12 +10,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
 
 from reconciler.core import audit
 from reconciler.core.audit import START, Checkpoint, Entry, Fact, Kind, Malformed, Signature, Signatures
+from reconciler.core.audit import chain as judging
+from reconciler.core.audit.entry import digest
 from reconciler.errors import Reason
 from reconciler.model import (
     AcceptedPolicy,
@@ -152,6 +155,15 @@ VARIANTS: dict[str, Callable[[Log, int], Log]] = {
 }
 
 
+@pytest.fixture
+def each_line_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 200 lines an attack leaves nearly all as they are: the same bytes are the same entry, with the same hash."""
+    read = lru_cache(maxsize=1_000)(audit.parse)
+    monkeypatch.setattr(judging, "of_object", lambda _, data: read(data))
+    monkeypatch.setattr(judging, "digest", lru_cache(maxsize=1_000)(digest))
+
+
+@pytest.mark.usefixtures("each_line_read_once")
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 def test_on_each_of_200_entries_what_shows_is(attack: Callable[[Log, int], Log]) -> None:
     for i in range(200):

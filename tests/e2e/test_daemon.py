@@ -46,12 +46,12 @@ def test_a_direct_push_is_refused_and_explained_with_exit_code_3(site: Site) -> 
     with site.daemon():
         eventually(lambda: site.current("prod") == 1)
         site.push("prod", 2)
-        eventually(lambda: "ApprovalMissing" in site.cli("get").stdout)
+        eventually(lambda: "ApprovalMissing" in site.answer("get").stdout)
         why = site.cli("why", "prod")
         assert why.returncode == 3
         assert "ApprovalMissing" in why.stdout
         assert site.git.tip[:12] in why.stdout
-        assert site.cli("wait", "prod", "--for", "Ready", "--timeout", "1s").returncode == 5
+        assert site.answer("wait", "prod", "--for", "Ready", "--timeout", "1s").returncode == 5
         site.git.git("-c", "user.name=e", "-c", "user.email=e@x", "revert", "--no-edit", "HEAD")
         site.git.push()
         assert site.cli("wait", "prod", "--for", "Ready", "--timeout", "20s").returncode == 0
@@ -63,7 +63,7 @@ def test_drift_is_repaired_by_itself(site: Site) -> None:
     site.configure(drift_seconds=0.2)
     with site.daemon():
         eventually(lambda: site.current("prod") == 1)
-        eventually(lambda: site.cli("get", "prod").returncode == 0 and "Synced" in site.cli("get", "prod").stdout)
+        eventually(lambda: site.answer("get", "prod").returncode == 0 and "Synced" in site.answer("get", "prod").stdout)
         (site.live / "prod" / "current" / "lib/0.txt").write_bytes(b"by hand")
         eventually(lambda: (site.live / "prod" / "current" / "lib/0.txt").read_bytes() == b"run 1")
 
@@ -84,9 +84,9 @@ def test_an_operator_wakes_a_daemon_that_would_sleep_for_an_hour(site: Site) -> 
     site.configure(repository={"url": str(site.git.origin), "poll_seconds": 3600}, drift_seconds=3600)
     with site.daemon():
         eventually(lambda: site.current("prod") == 1)
-        eventually(lambda: "Synced" in site.cli("get", "prod").stdout)
+        eventually(lambda: "Synced" in site.answer("get", "prod").stdout)
         assert site.cli("suspend", "prod", "--reason", "night").returncode == 0
-        eventually(lambda: "Suspended" in site.cli("get", "prod", "-o", "wide").stdout)
+        eventually(lambda: "Suspended" in site.answer("get", "prod", "-o", "wide").stdout)
 
 
 def test_a_stop_is_clean_and_a_kill_is_survived(site: Site) -> None:
@@ -109,5 +109,5 @@ def test_two_daemons_do_not_share_a_state_folder(site: Site) -> None:
         second = site.cli("reconcile")
         assert second.returncode == 1
         assert "StateLocked" in second.stderr
-        assert site.cli("check", "--daemon").returncode == 0
-    assert site.cli("check", "--daemon").returncode != 0
+        assert site.answer("check", "--daemon").returncode == 0
+    assert site.answer("check", "--daemon").returncode != 0

@@ -23,7 +23,7 @@ def site(tmp_path: Path, github: GitHub) -> GitHubSite:  # noqa: F811
 
 
 def check(site: GitHubSite) -> dict[str, dict[str, Any]]:
-    return {item["name"]: item for item in json.loads(site.cli("check", "-o", "json").stdout)["items"]}
+    return {item["name"]: item for item in json.loads(site.answer("check", "-o", "json").stdout)["items"]}
 
 
 def change(site: GitHubSite, **options: object) -> None:

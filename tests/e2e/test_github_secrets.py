@@ -227,7 +227,8 @@ def test_a_secret_that_github_says_back_is_not_passed_on(
         echo(watched, path, secret)
         texts = [repr(runner.run(environment).status)]
         texts += [_raised(job) for job in (_plans(system), _rollouts(system)) if job]
-    texts += [site.cli(*command).stdout for command in (("why", "prod", "-o", "json"), ("check",), ("history", "prod"))]
+    commands = ("why", "prod", "-o", "json"), ("check",), ("history", "prod")
+    texts += [site.answer(*command).stdout for command in commands]
     watched.hub.faults.clear()
     texts += [text for _, text in told_at_github(watched)] + [_stored(site)]
     assert pull.number == 2
@@ -333,7 +334,7 @@ def test_settings_that_are_wrong_are_told_without_what_they_hold(
     site.configure(web={})
     wrong(watched)
     site.declare("prod", 1)
-    told = [site.cli(*command) for command in (("check",), ("check", "-o", "json"), ("reconcile",), ("get",))]
+    told = [site.answer(*command) for command in (("check",), ("check", "-o", "json"), ("reconcile",), ("get",))]
     assert told[0].returncode == 1, told[0].stdout
     texts = [done.stdout + done.stderr for done in told]
     assert [text for text in texts if watched.leaks(text) or site.github.token[:12] in text] == []

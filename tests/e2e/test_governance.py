@@ -163,8 +163,8 @@ def test_a_rewritten_branch_is_followed_once_the_operator_accepted_it(site: Site
     before = site.git.tip
     site.git.rewrite(site.engineer)
     held(site.reconcile()["prod"], Reason.BRANCH_REWRITTEN)
-    assert site.cli("accept-rewrite", before, "--reason", "no").returncode == 2
-    done = site.cli("accept-rewrite", site.git.tip, "--reason", "a secret was in the history")
+    assert site.answer("accept-rewrite", before, "--reason", "no").returncode == 2
+    done = site.answer("accept-rewrite", site.git.tip, "--reason", "a secret was in the history")
     assert done.returncode == 0, done.stderr
     assert site.reconcile()["prod"].ready
     entry = next(e for e in site.audit() if e.action == "accept-rewrite")
@@ -177,7 +177,7 @@ def test_a_rewritten_branch_is_followed_once_the_operator_accepted_it(site: Site
 def test_an_accepted_rewrite_lets_no_content_in(site: Site) -> None:
     site.git.rewrite(site.engineer, {"environments/prod.yaml": site.declaration("prod", 3)})
     site.reconcile()
-    assert site.cli("accept-rewrite", site.git.tip, "--reason", "meant").returncode == 0
+    assert site.answer("accept-rewrite", site.git.tip, "--reason", "meant").returncode == 0
     status = site.reconcile()["prod"]
     held(status, Reason.APPROVAL_MISSING)
     assert site.current("prod") == 1

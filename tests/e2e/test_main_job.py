@@ -64,7 +64,7 @@ def test_a_way_back_that_was_damaged_is_told(site: Site) -> None:
     (kept / "lib/0.txt").write_bytes(b"another")
     site.configure(rehash_seconds=1)
     with site.daemon():
-        eventually(lambda: "lib/0.txt" in site.cli("get", "prod", "-o", "wide").stdout)
+        eventually(lambda: "lib/0.txt" in site.answer("get", "prod", "-o", "wide").stdout)
 
 
 def test_a_second_pass_writes_no_file_and_no_row(site: Site) -> None:
@@ -178,7 +178,7 @@ def test_bytes_tampered_with_after_they_were_declared_are_refused_and_not_tried_
     stored.write_bytes(good)
     held(site.reconcile()["prod"], Reason.DIGEST_MISMATCH)
     assert len(site.audit()) == entries
-    assert site.cli("retry", "prod").returncode == 0
+    assert site.answer("retry", "prod").returncode == 0
     assert site.reconcile()["prod"].ready
 
 
@@ -266,7 +266,7 @@ def test_a_fault_of_custody_is_told_as_such(site: Site) -> None:
     custody.write_text("in the way")
     status = site.reconcile()["prod"]
     assert (status.sync, status.reason) == (Sync.OUT_OF_SYNC, Reason.CUSTODY_UNAVAILABLE)
-    assert site.cli("why", "prod").returncode == 3
+    assert site.answer("why", "prod").returncode == 3
     custody.unlink()
     assert site.reconcile()["prod"].ready
 
@@ -432,11 +432,11 @@ def test_a_rollback_is_a_merge_like_any_other_and_unpacks_nothing_again(site: Si
 
 
 def test_suspended_is_left_alone_until_resumed(site: Site) -> None:
-    assert site.cli("suspend", "prod", "--reason", "night").returncode == 0
+    assert site.answer("suspend", "prod", "--reason", "night").returncode == 0
     site.declare("prod", 2)
     held(site.reconcile()["prod"], Reason.SUSPENDED)
     assert site.current("prod") == 1
-    assert site.cli("resume", "prod").returncode == 0
+    assert site.answer("resume", "prod").returncode == 0
     assert site.reconcile()["prod"].ready
     assert site.current("prod") == 2
 

@@ -134,7 +134,7 @@ def test_suspending_what_is_live_says_nothing_new(site: GitHubSite) -> None:
     site.declare("prod", 1)
     site.reconcile()
     tell(site)
-    site.cli("suspend", "prod", "--reason", "a look")
+    site.answer("suspend", "prod", "--reason", "a look")
     assert str(site.reconcile()["prod"].reason) == "Suspended"
     tell(site)
     assert states(site) == [(1, ["success"])]
