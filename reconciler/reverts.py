@@ -23,7 +23,7 @@ from reconciler.errors import DID_NOT_RUN
 from reconciler.git.branches import Branches, Edit
 from reconciler.model import CommitId, EnvironmentName, OperatorHand, Proposal, Status
 from reconciler.ports import Clock, Forge, Repository, Store
-from reconciler.turns import Line, Mark, news, newest
+from reconciler.turns import Line, Mark, newest, news
 
 AT_ONCE = 20
 """Environments looked at in one call: an outage that fails hundreds opens requests in the course of minutes."""

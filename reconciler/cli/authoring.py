@@ -136,10 +136,14 @@ def _check_reason(reason: str) -> None:
 def _at_the_tip(ctx: typer.Context, repo: Path, remote: str, branch: str | None) -> Iterator[tuple[Settings, Tip]]:
     """Stand on the tracked branch as it is now; git's no becomes the command's end."""
     from reconciler.cli.proposing import proposal
+    from reconciler.cli.render import note
     from reconciler.git.author import AuthorFailed
-    from reconciler.settings import load
+    from reconciler.settings import find_file, load
 
-    settings = load(settings_file(ctx))
+    named = settings_file(ctx)
+    settings = load(named)
+    if find_file(named) is None:
+        note("note: no settings file was found; name one with -c or RECONCILER_CONFIG, so that CI can be asked")
     try:
         yield settings, proposal.look(repo, remote, branch or settings.repository.branch, settings.bounds)
     except AuthorFailed as failed:
@@ -233,6 +237,6 @@ def _show(tip: Tip, done: Proposed) -> None:
         rows.append(("request", done.url))
     Page().grid([(Cell(label, "dim"), text) for label, text in rows])
     if not done.url:
-        note("nothing runs before it is let in; somebody else does that so:")
+        note("nothing runs before somebody else lets it in, by typing:")
         for line in proposal.how_to_let_in(tip, move):
             note(f"  {line}")

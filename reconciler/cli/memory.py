@@ -16,13 +16,14 @@ from reconciler.cli import render
 from reconciler.cli.exits import ExitCode, Stop
 from reconciler.model import EnvironmentName, OperatorHand, Status
 from reconciler.ports import Store, Trace
-from reconciler.settings import Settings, load
+from reconciler.settings import Settings, find_file, load
 from reconciler.stores.heard import Hearer
 
 NOTHING_YET = "nothing is known yet"
 _NAMED = 10
 """Environments that a hint names."""
 _START = "start `reconciler run`, or look once with `reconciler reconcile`"
+_UNNAMED = "no settings file was found: name the daemon's with -c or RECONCILER_CONFIG; without one, "
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ def recall(config: Path | None) -> Iterator[Memory]:
     """
     settings = load(config)
     if not exists(settings):
-        raise Stop(ExitCode.NOT_YET, f"{NOTHING_YET}: there is no memory at {place(settings)}", _START)
+        hint = _START if find_file(config) else _UNNAMED + _START
+        raise Stop(ExitCode.NOT_YET, f"{NOTHING_YET}: there is no memory at {place(settings)}", hint)
     with opened(settings) as store:
         yield Memory(settings, store)
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from reconciler.core.audit import Entry, Kind
+from reconciler.core.plandoc import release_name
+from reconciler.core.readable import moment
 from reconciler.model import Action, Attempt, Declared, EnvironmentName, Outcome, Transition
 from reconciler.ports import Store
 
@@ -71,7 +73,7 @@ class Past:
         seen = [self.sighting.release] if self.sighting else []
         if force.action in _KEEPS and force.before and not any((one.id or 0) > (force.id or 0) for one in self.repairs):
             seen.append(force.before.id)
-        return next((one for one in seen if _names(one, force.declared)), _release(force.declared))
+        return next((one for one in seen if _names(one, force.declared)), release_name(force.declared))
 
     @property
     def open_doubts(self) -> tuple[Attempt, ...]:
@@ -89,7 +91,7 @@ class Past:
         told = [_doubt(doubt, self.at) for doubt in self.open_doubts]
         if self.sighting and self.contradicted:
             told.append(
-                f"{self.sighting.release} was seen live at {_time(self.sighting.at)}, which no attempt put there"
+                f"{self.sighting.release} was seen live at {moment(self.sighting.at)}, which no attempt put there"
             )
         if self.deployment is None:
             told.append(
@@ -229,20 +231,12 @@ def _contradictions(attempt: Attempt, entries: Sequence[Entry]) -> list[str]:
 def _doubt(attempt: Attempt, at: datetime) -> str:
     what = f"attempt {attempt.id} ({attempt.action} of run {attempt.declared.run_id or '-'})"
     if attempt.finished is None or attempt.finished > at:
-        return f"{what} had begun at {_time(attempt.started)} and was under way: live may have been switched"
-    ended = f"{attempt.outcome} at {_time(attempt.finished)}"
+        return f"{what} had begun at {moment(attempt.started)} and was under way: live may have been switched"
+    ended = f"{attempt.outcome} at {moment(attempt.finished)}"
     message = f" ({attempt.message})" if attempt.message else ""
-    return f"{what} had begun at {_time(attempt.started)} and ended as {ended}{message}: live may have been switched"
+    return f"{what} had begun at {moment(attempt.started)} and ended as {ended}{message}: live may have been switched"
 
 
 def _names(release: str, declared: Declared) -> bool:
     """Whether a release's id stands for an artifact: also a later installation of it, `….2`."""
-    return release.partition(".")[0] == _release(declared)
-
-
-def _release(declared: Declared) -> str:
-    return f"{declared.run_id}-{(declared.sha256 or '')[:12]}"
-
-
-def _time(at: datetime) -> str:
-    return at.strftime("%Y-%m-%d %H:%M:%SZ")
+    return release.partition(".")[0] == release_name(declared)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +21,8 @@ import typer
 from reconciler.core.readable import ARROW, escape
 
 _MORE = "…"
+_END = re.compile(r"(?: |\x1b\[[0-9;]*m)+$")
+"""The blanks that a layout leaves, with the ends of colours among them."""
 _UNBOUNDED = 100_000
 """Columns of what is not a terminal: nothing is wrapped there."""
 _GAP = "  "
@@ -254,7 +257,8 @@ class Page:
         with self._console.capture() as capture:
             self._console.print(what)
         for line in io.StringIO(capture.get()):
-            typer.echo(line.rstrip(), color=True if coloured() else None)
+            text = _END.sub(lambda found: found[0].replace(" ", ""), line.rstrip("\n"))
+            typer.echo(text, color=True if coloured() else None)
 
 
 # --- values as people read them ------------------------------------------------------------------

@@ -26,7 +26,7 @@ _NARROW = 64
 """Columns that a page needs for what a gate says beside the gate."""
 _FAILED_FOR_GOOD = BAD_BYTES | DID_NOT_RUN
 """What is not tried again by itself."""
-_DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
+_HASH = re.compile(r"\b([0-9a-f]{12})(?:[0-9a-f]{52}|[0-9a-f]{28})\b")
 
 
 def summary(status: Status, hand: OperatorHand) -> str:
@@ -177,8 +177,8 @@ def gate_rows(result: GateResult, told: str) -> list[tuple[Cell | str, ...]]:
 
 
 def _shortened(text: str) -> str:
-    """Digests by their first twelve digits: in full they stand above, and in JSON."""
-    return _DIGEST.sub(r"\1", text)
+    """Digests and commits by their first twelve digits: in full they are in JSON."""
+    return _HASH.sub(r"\1", text)
 
 
 def tell_drift(page: Page, status: Status) -> None:

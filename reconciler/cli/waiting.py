@@ -98,7 +98,7 @@ def _await(
             if not told and (strangers := [name for name, status in missing.items() if status is None]):
                 note(f"note: nothing is known of {', '.join(strangers)} so far; waiting for it to be declared")
                 told = True
-            progress.tell(f"{_standing(missing)}; {span(left)} left")
+            progress.tell(f"{_standing(missing)}; gives up in {span(left)}")
             threading.Event().wait(min(LOOK_SECONDS, left))
 
 

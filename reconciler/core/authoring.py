@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from reconciler.core.declare import read, with_artifact
+from reconciler.core.readable import spelled
 from reconciler.core.yamltree import Malformed
 from reconciler.model import Digest, EnvironmentName, Run, RunId
 
@@ -145,8 +146,7 @@ class Trailers:
 
 def one_line(text: str, limit: int = MAX_TEXT) -> str:
     """Somebody's text on one printable line: what breaks lines, hides or moves a cursor is spelled out."""
-    spelled = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text[: limit + 1])
-    return spelled if len(spelled) <= limit else spelled[: limit - 1] + "…"
+    return spelled(text, limit)
 
 
 def fact(label: str, text: str) -> str:

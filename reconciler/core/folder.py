@@ -79,25 +79,12 @@ def overlaps(places: Iterable[tuple[str, EnvironmentName]]) -> dict[EnvironmentN
     return {name: tuple(sorted(others)) for name, others in found.items()}
 
 
-def upstream_problems(
-    files: Mapping[EnvironmentName, tuple[str, Reading]],
+def waiting_problems(
+    names: Set[EnvironmentName], after: Mapping[str, Collection[str]], declared: Set[EnvironmentName] | None = None
 ) -> dict[EnvironmentName, str]:
     """Environments that wait for one that no file declares, for themselves, or in a circle: each with a sentence.
 
     One that only leads into a circle is none of them: it waits for what is refused itself.
-    """
-    after: dict[str, tuple[str, ...]] = {
-        name: reading.declaration.promote.after
-        for name, (_, reading) in files.items()
-        if reading.declaration and reading.declaration.promote
-    }
-    return waiting_problems(files.keys(), after)
-
-
-def waiting_problems(
-    names: Set[EnvironmentName], after: Mapping[str, Collection[str]], declared: Set[EnvironmentName] | None = None
-) -> dict[EnvironmentName, str]:
-    """The same, of what each of these names waits for.
 
     Args:
         names: All, or some with everything that they wait for, directly or not.

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
 
+from reconciler.core.policyfile import covers
 from reconciler.errors import DID_NOT_RUN, Reason
 from reconciler.model import EnvironmentName, Health, Notice, NoticeKind, Status, Sync, ToldNotice, ToldRoute
 
@@ -68,7 +68,7 @@ class Route:
 
     def covers(self, environment: EnvironmentName) -> bool:
         """Whether an environment is told of here."""
-        return any(fnmatchcase(environment, pattern) for pattern in self.environments)
+        return covers(self.environments, environment)
 
 
 @dataclass(frozen=True, slots=True)

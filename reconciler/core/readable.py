@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 ARROW = "→"
+_SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
+_STEP = 1024
 
 
 def escape(text: str) -> str:
@@ -12,6 +14,12 @@ def escape(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def spelled(text: str, most: int) -> str:
+    """As `escape`, of at most `most` characters: one line, in which nothing is lost but the end of a longer text."""
+    shown = escape(text[: most + 1])
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 
 def plain(text: str, most: int) -> str:
@@ -41,6 +49,16 @@ def counted(number: int, one: str, many: str = "") -> str:
 def short(name: str | None) -> str:
     """The first twelve characters of a commit or a digest."""
     return name[:12] if name else "-"
+
+
+def size(count: int) -> str:
+    """Bytes: `640 B`, `1.5 KiB`."""
+    value, unit = float(count), _SIZES[0]
+    for unit in _SIZES:
+        if value < _STEP or unit == _SIZES[-1]:
+            break
+        value /= _STEP
+    return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
 
 
 def moment(at: datetime | None) -> str:

@@ -54,9 +54,7 @@ def expect_programs() -> None:
         raise Terminal(Reason.INVALID_SETTINGS, message, f"on Debian: apt-get install {packages}")
     if importlib.util.find_spec("hatchling") is None:
         message = f"the demo builds this project as CI would, and {sys.executable} has no hatchling"
-        raise Terminal(
-            Reason.INVALID_SETTINGS, message, "pip install 'reconciler[demo]', or `make setup` in the source"
-        )
+        raise Terminal(Reason.INVALID_SETTINGS, message, "in the source: `make setup`, or pip install '.[demo]'")
 
 
 def _failed(argv: tuple[str, ...], words: str) -> Terminal:

@@ -10,7 +10,6 @@ daemon's mirror; here git is to find all that the person has set up, and only wh
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from reconciler.bounds import Bounds
 from reconciler.core.yamltree import MAX_BYTES
 from reconciler.errors import Reason, Transient
 from reconciler.git import objects
-from reconciler.git.remote import tip_of
+from reconciler.git.remote import shown, tip_of
 from reconciler.model import BlobId, Commit, CommitId, TreeEntry
 
 MAX_COMMITS = 20
@@ -46,7 +45,6 @@ _PLUMBING = tuple(
     for word in ("-c", setting)
 )
 """For commands on objects: an index of our own is nobody's event, and leaves nothing beside the real one."""
-_USERINFO = re.compile(r"(?<=://)[^/\s@]+@")
 
 
 class Trouble(StrEnum):
@@ -325,5 +323,4 @@ def _last_words(said: str) -> str:
     """The lines of git's complaint that say what is wrong, fit to be shown."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     telling = [line for line in lines if line.startswith(("fatal:", "error:", "remote:"))] or lines[-1:]
-    text = "; ".join(dict.fromkeys(telling[-3:]))
-    return "".join(c if c.isprintable() else "?" for c in _USERINFO.sub("", text))[:500]
+    return shown("; ".join(dict.fromkeys(telling[-3:])))

@@ -10,7 +10,6 @@ environment variables: a credential must not stand in an argument list, which ev
 from __future__ import annotations
 
 import os
-import re
 import selectors
 import subprocess
 from collections.abc import Callable, Mapping
@@ -21,7 +20,7 @@ from reconciler.bounds import Bounds
 from reconciler.clock import SystemClock
 from reconciler.errors import Reason, Transient
 from reconciler.git.processes import PROCESSES, restrain
-from reconciler.git.remote import Remote
+from reconciler.git.remote import Remote, shown
 from reconciler.ports import Trace
 
 CHUNK = 256 * 1024
@@ -68,7 +67,6 @@ _CONFIG = {
     "submodule.recurse": "false",
     "transfer.bundleURI": "false",
 }
-_USERINFO = re.compile(r"(?<=://)[^/\s@]+@")
 _TELLING = ("fatal:", "error:", "ERROR:", "remote: error:", "! [")
 """How the lines begin that say what is wrong; the last three are a server's on a push."""
 
@@ -285,8 +283,7 @@ def last_words(stderr: bytes) -> str:
     """The line of git's complaint that says what is wrong, fit to be shown."""
     lines = [line.strip() for line in stderr.decode("utf-8", "replace").splitlines() if line.strip()]
     telling = [line for line in lines if line.startswith(_TELLING)] or lines[-1:]
-    text = "; ".join(dict.fromkeys(telling[:3]))
-    return "".join(c if c.isprintable() else "?" for c in _USERINFO.sub("", text))[:500]
+    return shown("; ".join(dict.fromkeys(telling[:3])))
 
 
 def _late(remote: Remote, command: str, seconds: float) -> Transient:

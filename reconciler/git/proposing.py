@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from reconciler.core.readable import escape
 from reconciler.errors import PolicyDenied, Reason, Transient
 from reconciler.git.command import Git, GitFailed
 from reconciler.git.local import LocalMirror
@@ -81,7 +82,7 @@ def _not_there(clone: Path, missing: CommitId, complaint: str) -> Transient:
 
 def _conflict(base: CommitId, head: CommitId, files: tuple[str, ...]) -> PolicyDenied:
     more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
-    named = ", ".join(_printable(file) for file in files[:SHOWN])
+    named = ", ".join(escape(file) for file in files[:SHOWN])
     return PolicyDenied(
         Reason.APPROVAL_STALE,
         f"{head[:12]} does not merge into {base[:12]} without a conflict in {named}{more}",
@@ -95,7 +96,3 @@ def _unrelated(base: CommitId, head: CommitId) -> PolicyDenied:
         f"{head[:12]} and {base[:12]} have no history in common, so they do not merge",
         "begin the branch at the tracked branch",
     )
-
-
-def _printable(file: str) -> str:
-    return file if file.isprintable() else file.encode("unicode_escape").decode("ascii")

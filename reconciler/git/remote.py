@@ -29,6 +29,8 @@ _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*|[0-9A-Fa-f:.]+")
 _CREDENTIALS = re.compile(r":[^/]*@|//[^/]*@")
 """In a path that is not absolute: an address whose scheme was mistyped, its password still in it."""
+_USERINFO = re.compile(r"(?<=://)[^/\s@]+@")
+_COMPLAINT_CHARACTERS = 500
 _REFERENCE_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$)")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _PLAIN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -238,3 +240,8 @@ def _git_directory(path: Path) -> Path | None:
     if common.is_file():
         home = home / common.read_text(encoding="utf-8", errors="replace").strip()
     return home.resolve() if (home / "HEAD").is_file() else None
+
+
+def shown(complaint: str) -> str:
+    """What git said, fit to be shown: printable, bounded, and without the credentials of an address in it."""
+    return "".join(c if c.isprintable() else "?" for c in _USERINFO.sub("", complaint))[:_COMPLAINT_CHARACTERS]

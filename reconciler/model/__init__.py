@@ -19,6 +19,7 @@ from reconciler.model.branch import (
     TreeEntry,
 )
 from reconciler.model.ci import Artifact, Run
+from reconciler.model.forge import OpenRequest, PlanNotice, Rollout, RolloutState, ToldPlan
 from reconciler.model.governance import AcceptedPolicy, Rewrite, Soak
 from reconciler.model.ids import BlobId, CommitId, Digest, EnvironmentName, RunId
 from reconciler.model.memory import (
@@ -33,7 +34,6 @@ from reconciler.model.memory import (
     Sync,
     Transition,
 )
-from reconciler.model.notices import OpenRequest, PlanNotice, Rollout, RolloutState, ToldPlan
 from reconciler.model.notifying import Notice, NoticeKind, ToldNotice, ToldRoute
 from reconciler.model.running import Checked, HealthState, Probed, Readiness
 from reconciler.model.target import (

@@ -19,7 +19,7 @@ from reconciler.notifications.addresses import BadAddress, Kind, kind_of
 from reconciler.notifications.words import Message
 
 PROGRAM = "reconciler.notifications.post"
-EXTRA = "pip install 'reconciler[notifications]'"
+EXTRA = "in the source, with the daemon's own pip: pip install '.[notifications]'"
 _REACH = (
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),

@@ -15,7 +15,7 @@ from itertools import groupby
 
 from reconciler import documents
 from reconciler.core.notifying import Route
-from reconciler.core.readable import counted, escape, moment, short
+from reconciler.core.readable import counted, moment, short, spelled
 from reconciler.documents import Document
 from reconciler.errors import Reason
 from reconciler.model import EnvironmentName, Notice, NoticeKind, Status
@@ -71,8 +71,7 @@ class Message:
 
 def inert(text: str, most: int = TEXT_CHARACTERS) -> str:
     """Somebody else's text, so that nothing becomes a link, a mention or markup of it."""
-    line = escape(" ".join(text.split()))
-    line = line if len(line) <= most else line[: most - 1] + "…"
+    line = spelled(" ".join(text.split()), most)
     parted = _MENTIONS.sub("@ ", _LINKS.sub(" ", line))
     return parted.translate(_ANGLES).replace("](", "] (")
 
@@ -226,5 +225,4 @@ def _item(notice: Notice, page: Page) -> Document:
 
 
 def _plain(text: str) -> str:
-    line = escape(text)
-    return line if len(line) <= TEXT_CHARACTERS else line[: TEXT_CHARACTERS - 1] + "…"
+    return spelled(text, TEXT_CHARACTERS)

@@ -275,7 +275,7 @@ class Effects:
     def _readiness(self, home: Home) -> Readiness | None:
         """What the way back is worth from here on; None: nobody can tell now."""
         try:
-            return readiness(home)
+            return readiness(home, self._scene.revoked)
         except ReconcilerError:
             return None
 

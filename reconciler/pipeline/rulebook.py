@@ -122,8 +122,7 @@ class Rulebook:
         with self._lock:
             self._current()
             documents = self._before(change)
-        floors = (*self._world.floors, *(floor for document in documents for floor in document.approval))
-        return tuple(dict.fromkeys(floor.spec for floor in floors if floor.covers(environment)))
+        return Rules(tuple(documents), self._world.floors).floors_for(environment)
 
     def asked_of_policy(self, merge: CommitId) -> GateResult:
         """What a merge that is only proposed must bring to change the policy; or what no merge can settle.

@@ -119,7 +119,7 @@ class Pass:
         self._scene.arrive(self._planner.home)
         if thorough and self._planner.home:
             with gate(Gate.TARGET):
-                self._scene.readiness = readiness(self._planner.home)
+                self._scene.readiness = readiness(self._planner.home, self._scene.revoked)
 
     def _drive(self, planner: Planner) -> Status:
         """Let in, and no gate holds: do what the plan says."""

@@ -102,7 +102,7 @@ class Scene:
         status = record.converged(
             self.file, home, gates, approval, self.checked, self.repairs_at, self.previous, self.now
         )
-        return replace(status, rollback=self.readiness)
+        return replace(status, rollback=self._readiness())
 
     def status(self, held: Held) -> Status:
         """Where it stands while a gate holds."""
@@ -114,7 +114,14 @@ class Scene:
         status = record.held(
             self.file, self.home, self.gates, held.result, sync, revoked, self.checked, self.previous, self.now
         )
-        return replace(status, rollback=self.readiness)
+        return replace(status, rollback=self._readiness())
+
+    def _readiness(self) -> Readiness | None:
+        """What the last thorough look said; not of what somebody revoked since."""
+        found, kept = self.readiness, self.home.observed.retained if self.home else ()
+        one = next((one for one in kept if found and found.ready and one.id == found.release), None)
+        why = self.revoked(one.run_id, one.sha256) if one else ""
+        return Readiness(one.id, ready=False, why=f"it is revoked: {why}") if one and why else found
 
     def revoked(self, run_id: RunId, sha256: Digest) -> str:
         """Why an artifact is revoked; empty when it is not, or nobody can tell."""

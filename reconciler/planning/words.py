@@ -10,7 +10,7 @@ from reconciler.core import alterations, plandoc
 from reconciler.core.alterations import Setting
 from reconciler.core.contents import Changes, FileChange, FileFact
 from reconciler.core.plandoc import Brief, ChangePlan, Commits, EnvironmentPlan
-from reconciler.core.readable import ARROW, counted, moment, short
+from reconciler.core.readable import ARROW, counted, moment, short, size
 from reconciler.model import Declared, Gate, GateResult, Release, Verdict
 
 SHOWN = 50
@@ -20,8 +20,6 @@ _NAMED = 5
 """Environments that a warning names; the rest is counted."""
 
 _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
-_UNITS = ("B", "KiB", "MiB", "GiB")
-_STEP = 1024
 
 
 def verdict(plan: ChangePlan) -> str:
@@ -179,16 +177,6 @@ def commits(built: Commits) -> str:
     if built.before and built.before == built.after:
         return f"both built from {short(built.after)}"
     return f"{short(built.before)}..{short(built.after)}" if built.before else short(built.after)
-
-
-def size(number: int) -> str:
-    """Bytes as people read them: `640 B`, `1.5 KiB`."""
-    value, unit = float(number), _UNITS[0]
-    for unit in _UNITS:
-        if value < _STEP or unit == _UNITS[-1]:
-            break
-        value /= _STEP
-    return f"{number} B" if unit == "B" else f"{value:.1f} {unit}"
 
 
 def totals(changes: Changes) -> str:

@@ -26,8 +26,8 @@ from reconciler.settings.model import (
     SourceSettings,
     WebSettings,
 )
+from reconciler.settings.notifying import NotificationSettings, RouteSettings
 from reconciler.settings.places import at_home
-from reconciler.settings.telling import NotificationSettings, RouteSettings
 from reconciler.settings.variables import Variables
 from reconciler.settings.words import Teller
 

@@ -25,7 +25,7 @@ from reconciler.settings.model import (
     SourceSettings,
     WebSettings,
 )
-from reconciler.settings.telling import NotificationSettings, RouteSettings
+from reconciler.settings.notifying import NotificationSettings, RouteSettings
 
 Where = tuple[str | int, ...]
 """A place: the keys, and indices, that lead to it."""

@@ -16,8 +16,8 @@ from reconciler.core.declare import ApprovalSpec
 from reconciler.core.policyfile import FloorSpec
 from reconciler.core.provenance import ANY, Provenance
 from reconciler.secretkeeper import SecretSettings
+from reconciler.settings.notifying import NotificationSettings
 from reconciler.settings.places import at_home
-from reconciler.settings.telling import NotificationSettings
 
 PREFIX = "RECONCILER_"
 DELIMITER = "__"

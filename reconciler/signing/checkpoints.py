@@ -15,9 +15,6 @@ from reconciler.errors import Reason, Terminal, Transient
 from reconciler.ports import Trace
 from reconciler.signing import tools
 
-KEYS_BYTES = 32 * 1024
-"""Largest file of public keys that is read; a pipe takes it whole."""
-
 _KEY = re.compile(r"\b((?:sk-)?(?:ssh|ecdsa)-[A-Za-z0-9@.-]+)[ \t]+(AAAA[A-Za-z0-9+/=]+)")
 _ANYBODY = "auditor"
 """ssh-keygen wants every key to have a person; one that comes alone gets this one."""

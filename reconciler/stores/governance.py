@@ -1,4 +1,4 @@
-"""The statements behind the rules between environments: soak, policy, rewrites, checkpoints, and past successes.
+"""The statements behind the rules between environments: soak, policy, rewrites and checkpoints.
 
 As in `statements`: each function works inside a transaction of its caller, and commits nothing. What only ever grows
 is looked up again by the writing one, so that of two processes that bring the same word one adds it.
@@ -9,34 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import Connection, Integer, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
 from reconciler.core.audit import Checkpoint, policy_accepted, rewrite_accepted
-from reconciler.core.strictjson import Malformed, time_text
+from reconciler.core.strictjson import Malformed
 from reconciler.errors import Reason, Transient
-from reconciler.model import AcceptedPolicy, Action, Attempt, Declared, EnvironmentName, Outcome, Rewrite, Soak
+from reconciler.model import AcceptedPolicy, EnvironmentName, Rewrite, Soak
 from reconciler.stores import rows, statements, tables
 
 _ONLY = 1
 """The id of the one row of a table that has one."""
-
-
-def succeeded(
-    connection: Connection, environment: EnvironmentName, until: datetime | None, limit: int
-) -> tuple[Attempt, ...]:
-    """Attempts that succeeded, newest first. In the order they were made in, whatever the clock did in between."""
-    values = {"key": environment, "most": limit}
-    if until is None:
-        found = connection.execute(_SUCCEEDED, values)
-    else:
-        found = connection.execute(_SUCCEEDED_BY, {**values, "by": time_text(until)})
-    return tuple(rows.attempt_of(row) for row in found)
-
-
-def deployed(connection: Connection, environment: EnvironmentName, limit: int) -> tuple[Declared, ...]:
-    """What came there by deployments and rollbacks that succeeded, newest first."""
-    found = connection.execute(_DEPLOYED, {"key": environment, "most": limit})
-    return tuple(rows.declared_of(row) for row in found)
 
 
 # --- soak ---------------------------------------------------------------------------------------
@@ -153,24 +135,6 @@ def add_checkpoint(connection: Connection, checkpoint: Checkpoint) -> None:
 
 # --- built once ---------------------------------------------------------------------------------
 
-_A = tables.attempts.c
-_SUCCEEDED = (
-    select(tables.attempts)
-    .where(_A.environment == statements.KEY, _A.outcome == Outcome.SUCCEEDED)
-    .order_by(_A.id.desc())
-    .limit(bindparam("most", type_=Integer))
-)
-_DEPLOYED = (
-    select(_A.commit, _A.run_id, _A.sha256)
-    .where(
-        _A.environment == statements.KEY,
-        _A.outcome == Outcome.SUCCEEDED,
-        _A.action.in_((Action.DEPLOY, Action.ROLLBACK)),
-    )
-    .order_by(_A.id.desc())
-    .limit(bindparam("most", type_=Integer))
-)
-_SUCCEEDED_BY = _SUCCEEDED.where(_A.finished <= bindparam("by"))
 _SOAKS = select(tables.soaks)
 _POLICY = select(tables.policy.c.document)
 _REWRITES = select(tables.rewrites).order_by(tables.rewrites.c.id)

@@ -11,8 +11,9 @@ from datetime import datetime
 from sqlalchemy import Integer, bindparam, func, or_, select
 
 from reconciler.core.audit import Entry
-from reconciler.model import Attempt, Declared, EnvironmentName, Transition
-from reconciler.stores import governance, rows, statements, tables
+from reconciler.core.strictjson import time_text
+from reconciler.model import Action, Attempt, Declared, EnvironmentName, Outcome, Transition
+from reconciler.stores import rows, statements, tables
 from reconciler.stores.database import Database
 
 AUDIT_BATCH = 500
@@ -48,14 +49,20 @@ class PastStore:
     def succeeded(
         self, environment: EnvironmentName, until: datetime | None = None, limit: int = 200
     ) -> tuple[Attempt, ...]:
-        """Attempts that succeeded, by `until` if that is given, newest first."""
+        """Attempts that succeeded, by `until` if that is given, newest first: in the order they were made in."""
+        values = {"key": environment, "most": limit}
         with self._database.read() as connection:
-            return governance.succeeded(connection, environment, until, limit)
+            if until is None:
+                found = connection.execute(_SUCCEEDED, values)
+            else:
+                found = connection.execute(_SUCCEEDED_BY, {**values, "by": time_text(until)})
+            return tuple(map(rows.attempt_of, found))
 
     def deployed(self, environment: EnvironmentName, limit: int = 50) -> tuple[Declared, ...]:
         """What deployments and rollbacks that succeeded brought there, newest first."""
         with self._database.read() as connection:
-            return governance.deployed(connection, environment, limit)
+            found = connection.execute(_DEPLOYED, {"key": environment, "most": limit})
+            return tuple(map(rows.declared_of, found))
 
     # --- changes of state, and the chain ----------------------------------------------------------
 
@@ -91,8 +98,8 @@ class PastStore:
     def audit_before(self, before: int | None = None, limit: int = 100) -> tuple[Entry, ...]:
         """Entries, newest first, from the one before sequence number `before` on."""
         with self._database.read() as connection:
-            found = connection.execute(_LINES_BEFORE, {"before": statements.upto(before), "most": limit}).all()
-        return tuple(rows.entry_of(seq, text) for seq, text in found)
+            found = connection.execute(_LINES_BEFORE, {"before": statements.upto(before), "most": limit})
+            return tuple(rows.entry_of(seq, text) for seq, text in found)
 
     def audit_found(self, texts: Collection[Collection[str]], before: int, over: int, limit: int) -> tuple[Entry, ...]:
         """Entries among the `over` ones before `before` whose line has one of each of these texts, newest first."""
@@ -100,10 +107,28 @@ class PastStore:
         wanted = (or_(*(line.contains(text.lower(), autoescape=True) for text in one)) for one in texts)
         query = _LINES_BEFORE.where(tables.audit.c.seq >= max(0, before - over), *wanted)
         with self._database.read() as connection:
-            found = connection.execute(query, {"before": statements.upto(before), "most": limit}).all()
-        return tuple(rows.entry_of(seq, text) for seq, text in found)
+            found = connection.execute(query, {"before": statements.upto(before), "most": limit})
+            return tuple(rows.entry_of(seq, text) for seq, text in found)
 
 
+_A = tables.attempts.c
+_SUCCEEDED = (
+    select(tables.attempts)
+    .where(_A.environment == statements.KEY, _A.outcome == Outcome.SUCCEEDED)
+    .order_by(_A.id.desc())
+    .limit(bindparam("most", type_=Integer))
+)
+_DEPLOYED = (
+    select(_A.commit, _A.run_id, _A.sha256)
+    .where(
+        _A.environment == statements.KEY,
+        _A.outcome == Outcome.SUCCEEDED,
+        _A.action.in_((Action.DEPLOY, Action.ROLLBACK)),
+    )
+    .order_by(_A.id.desc())
+    .limit(bindparam("most", type_=Integer))
+)
+_SUCCEEDED_BY = _SUCCEEDED.where(_A.finished <= bindparam("by"))
 _LINES = (
     select(tables.audit.c.seq, tables.audit.c.line)
     .where(tables.audit.c.seq > bindparam("after"))

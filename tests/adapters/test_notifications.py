@@ -383,13 +383,19 @@ def test_settings_are_refused_for(routes: tuple[dict[str, object], ...], told: s
     assert told in refused.value.message
 
 
+@pytest.mark.parametrize("pattern", ["PROD", "prod?", "shop/[a-c]", "", " *", "shop//prod"])
+def test_a_pattern_that_no_environment_could_ever_match_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match="environments"):
+        settings({"name": "a", "url_env": "A", "environments": [pattern]})
+
+
 def test_without_apprise_routes_are_refused_with_the_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
     assert open_routes(settings()) == ()
     with pytest.raises(Terminal) as refused:
         open_routes(settings({"name": "a", "url_env": "A"}))
     assert refused.value.reason is Reason.INVALID_SETTINGS
-    assert refused.value.hint == "pip install 'reconciler[notifications]'"
+    assert refused.value.hint == "in the source, with the daemon's own pip: pip install '.[notifications]'"
 
 
 def test_a_process_that_tells_never_loads_apprise(tmp_path: Path) -> None:

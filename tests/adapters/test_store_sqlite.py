@@ -556,6 +556,18 @@ def test_what_can_not_be_decoded_is_a_damaged_store(
             id="an audit entry that is no line",
         ),
         pytest.param(
+            "INSERT INTO audit VALUES (9, 'x', 'not a line')",
+            lambda store: store.audit_before(),
+            "row 9 of table audit",
+            id="an audit entry that is no line, on a page of them",
+        ),
+        pytest.param(
+            "INSERT INTO audit VALUES (9, 'x', 'not a line')",
+            lambda store: store.audit_found([["LINE"]], before=10, over=10, limit=5),
+            "row 9 of table audit",
+            id="an audit entry that is no line, and is searched for",
+        ),
+        pytest.param(
             "UPDATE lease SET token = 'many'",
             lambda store: store.acquire("b"),
             "whole number",

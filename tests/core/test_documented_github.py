@@ -22,7 +22,7 @@ from reconciler.errors import Reason
 from reconciler.forges.github import GitHubForgeOptions
 from reconciler.settings import Settings, load
 from reconciler.sources import github_actions
-from reconciler.web import events
+from reconciler.web import deliveries
 from tests.e2e.test_github_attacks import TRICKS
 from tests.e2e.test_github_life import FIRST_JUDGEMENT
 from tests.github import install
@@ -147,7 +147,7 @@ def test_the_manifests_permissions_are_ones_that_github_knows() -> None:
 
 def test_the_manifests_events_are_those_that_wake_the_daemon() -> None:
     # A merge group's event takes a permission of its own, and the push that ends it wakes just as well.
-    assert set(MANIFEST["default_events"]) == set(events._JUDGES) - {"merge_group"}
+    assert set(MANIFEST["default_events"]) == set(deliveries._JUDGES) - {"merge_group"}
     assert MANIFEST["hook_attributes"]["url"].endswith("/api/webhook/github")
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.core.declare import Reading, read
-from reconciler.core.folder import NO_DIGEST, policy_entry, upstream_problems
+from reconciler.core.folder import policy_entry, waiting_problems
 from reconciler.core.policyfile import NO_POLICY
 from reconciler.core.yamltree import MAX_BYTES
 from reconciler.model import BlobId, EnvironmentName, TreeEntry
@@ -14,15 +13,9 @@ from tests.factories import sha256
 BLOB = BlobId("b")
 
 
-def reading(name: str, after: list[str]) -> Reading:
-    text = f"version: 1\nartifact: {{name: a, run_id: 1, sha256: {'a' * 64}}}\n"
-    text += f"target: {{type: directory, path: /srv/{name}}}\n"
-    return read(f"environments/{name}.yaml", (text + (f"promote: {{after: {after}}}\n" if after else "")).encode())
-
-
 def problems(graph: dict[str, list[str]]) -> dict[str, str]:
-    files = {EnvironmentName(name): (f"{name}.yaml", reading(name, after)) for name, after in graph.items()}
-    return {str(name): text for name, text in upstream_problems(files).items()}
+    names = {EnvironmentName(name) for name in graph}
+    return {str(name): text for name, text in waiting_problems(names, graph).items()}
 
 
 @pytest.mark.parametrize(
@@ -53,27 +46,9 @@ def test_who_waits_for_what_can_never_come_is_told_so(graph: dict[str, list[str]
     assert problems(graph) == told
 
 
-def test_a_file_that_can_not_be_read_is_declared_all_the_same() -> None:
-    files = {
-        EnvironmentName("prod"): ("prod.yaml", reading("prod", ["qa"])),
-        EnvironmentName("qa"): ("qa.yaml", read("environments/qa.yaml", b"version: 3\n")),
-    }
-    assert upstream_problems(files) == {}
-
-
 def test_ten_thousand_in_one_circle_are_told_in_few_words_and_without_recursion() -> None:
     count = 10_000
-    one = reading("x", ["e1"])
-    assert one.declaration is not None
-    assert one.declaration.promote is not None
-
-    def waits_for(other: int) -> Reading:
-        promote = one.declaration.promote.model_copy(update={"after": (f"e{other % count}",)})  # type: ignore[union-attr]
-        return Reading("f", NO_DIGEST, one.declaration.model_copy(update={"promote": promote}))  # type: ignore[union-attr]
-
-    files = {EnvironmentName(f"e{n}"): (f"e{n}.yaml", waits_for(n + 1)) for n in range(count)}
-    files[EnvironmentName("into")] = ("into.yaml", waits_for(5))
-    found = upstream_problems(files)
+    found = problems({f"e{n}": [f"e{(n + 1) % count}"] for n in range(count)} | {"into": ["e5"]})
     assert len(found) == count
     assert set(found.values()) == {"promote.after goes in a circle of 10000 environments"}
 

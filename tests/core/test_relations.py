@@ -49,3 +49,9 @@ def test_what_changes_nothing_for_the_others_costs_nothing() -> None:
     same, concerned = known.moved({NAMES[0]: Outline(f"/srv/{NAMES[0]}")})
     assert same is known
     assert concerned == frozenset()
+
+
+def test_a_file_that_can_not_be_read_is_declared_all_the_same() -> None:
+    prod, qa = EnvironmentName("prod"), EnvironmentName("qa")
+    assert Relations.of({prod: Outline("/srv/prod", (qa,)), qa: Outline(None)}).problems == {}
+    assert set(Relations.of({prod: Outline("/srv/prod", (qa,))}).problems) == {prod}

@@ -192,11 +192,11 @@ def test_forty_columns_are_enough_for_the_answers(world: CliWorld) -> None:
 def test_progress_is_for_terminals_and_leaves_the_answer_alone(world: CliWorld) -> None:
     arguments = ("-c", str(world.site.settings_file), "wait", "prod", "--timeout", "1s")
     seen = on_a_terminal(80, *arguments)
-    assert "prod: Held, Unknown, RunNotFound; 0s left" in seen
+    assert "prod: Held, Unknown, RunNotFound; gives up in " in seen
     assert "\x1b[2Kerror: prod: not Ready after 1s" in seen  # its line is wiped before anything else is told
     piped = program(*arguments)
-    assert (piped.stdout, "left" in piped.stderr) == ("", False)
-    assert "left" not in on_a_terminal(80, *arguments, TERM="dumb")
+    assert (piped.stdout, "gives up" in piped.stderr) == ("", False)
+    assert "gives up" not in on_a_terminal(80, *arguments, TERM="dumb")
 
 
 def test_ctrl_c_ends_a_watch_without_a_word(world: CliWorld) -> None:

@@ -190,3 +190,23 @@ def test_a_live_release_that_is_revoked_is_flagged_and_stays() -> None:
     assert (status.reason, str(status.health)) == (Reason.SOAKING, "Degraded")
     assert "revoked" in status.message
     assert world.runs_live("prod") == 2
+
+
+def test_a_rollback_to_what_was_revoked_is_said_not_to_work() -> None:
+    world, process = ground()
+    before = process.run("prod").rollback
+    assert before
+    assert (before.release.partition("-")[0], before.ready) == ("1", True)
+    world.merge({PATH: Policy(runs=(1,))})
+    found = process.round()["prod"].rollback
+    assert found
+    assert (found.release, found.ready, found.why) == (before.release, False, "it is revoked: bad")
+
+
+def test_what_a_deployment_leaves_behind_is_no_way_back_when_it_is_revoked() -> None:
+    world, process = ground()
+    world.merge({PATH: Policy(runs=(2,)), "prod.yaml": prod(world, 1)})
+    found = process.round()["prod"].rollback
+    assert world.runs_live("prod") == 1
+    assert found
+    assert (found.release.partition("-")[0], found.ready, found.why) == ("2", False, "it is revoked: bad")

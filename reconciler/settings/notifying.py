@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from reconciler.core.allowance import Environments
 from reconciler.core.notifying import USUAL
 from reconciler.model import NoticeKind
 from reconciler.settings.places import at_home
@@ -22,10 +23,8 @@ class RouteSettings(BaseModel):
         max_length=60,
         description="what the route is called: lower-case letters, digits and -",
     )
-    environments: tuple[str, ...] = Field(
+    environments: Environments = Field(
         ("*",),
-        min_length=1,
-        max_length=100,
         description="the environments that it tells of: names in which * stands for any characters, also /",
     )
     on: tuple[str, ...] = Field(
