@@ -186,17 +186,23 @@ def promoted(one: Sampled, run: int) -> str:
 
 def _stream(sample: tuple[Sampled, ...]) -> bytes:
     begin, known = NOON - timedelta(days=60), told(sample)
-    out = [_commit("refs/heads/main", 1, begin, "Declare every environment", "Engineer")]
-    out += [_file(one, one.live) for one in sample]
-    mark = 2
+    out: list[bytes] = []
+    mark = 0
+
+    def commit(title: str, who: str) -> None:
+        nonlocal mark
+        mark += 1
+        out.append(_commit("refs/heads/main", mark, begin, title, who))
+        out.extend([f"from :{mark - 1}\n".encode()] if mark > 1 else ())
+
     for one in known:
         for run in range(OLDEST, one.live):
-            out.append(_commit("refs/heads/main", mark, begin, promoted(one, run), "Reviewer"))
-            out.append(f"from :{mark - 1}\n".encode() + _file(one, run))
-            mark += 1
-    out.append(_commit("refs/heads/main", mark, begin, "Declare what is new", "Engineer"))
-    out.append(f"from :{mark - 1}\n".encode())
-    out += [_file(one, one.declared if number >= len(known) else one.live) for number, one in enumerate(sample)]
+            commit(promoted(one, run), "Reviewer")
+            out.append(_file(one, run))
+    commit("Declare every environment", "Engineer")
+    out += [_file(one, one.live) for one in sample]
+    commit("Declare what is new", "Engineer")
+    out += [_file(one, one.declared) for one in sample[len(known) :]]
     for number, one in enumerate(known):
         at = begin + timedelta(hours=number + 1)
         title = promoted(one, one.declared)
@@ -285,6 +291,8 @@ class Memory:
             refused = self._attempt(one, one.declared, status.since or NOON, before, status)
             yield refused.started
             ended = {"finished": refused.started, "reason": status.reason, "message": status.message}
+            if status.reason is Reason.APPROVAL_MISSING:
+                refused = replace(refused, request="", approvers=())
             refused = replace(refused, outcome=Outcome.REFUSED, gates=status.gates, **ended)  # type: ignore[arg-type]
             added = statements.add_attempt(self.connection, refused)
             statements.append(self.connection, attempted(Kind.REFUSED, added, refused.started))
@@ -485,8 +493,8 @@ def _remember(
     commits: dict[EnvironmentName, dict[int, CommitId]] = {}
     first = tip
     for one in told(sample):
-        first, *older = (change.commit for change in mirror.changes(f"{one.name}.yaml", None, tip))
-        commits[one.name] = dict(enumerate(older, OLDEST)) | {one.live: first, one.declared: older[-1]}
+        *older, first, last = (change.commit for change in mirror.changes(f"{one.name}.yaml", None, tip))
+        commits[one.name] = dict(enumerate(older, OLDEST)) | {one.live: first, one.declared: last}
 
     def write(connection: Connection) -> dict[tuple[str, int], datetime]:
         memory = Memory(connection, commits, first, tip)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
@@ -22,8 +23,10 @@ from reconciler.model import Digest
 
 KEPT = 4
 """Answers that are kept: of two artifacts and those before them."""
-KEPT_FILES = 20_000
-"""Files of an artifact whose answer is kept, at most."""
+KEPT_BYTES = 16 * 1024**2
+"""Memory that kept answers take together, about: 40,000 files with names of usual length."""
+_FILE_BYTES = 300
+"""Of a file, beside its name."""
 _HEX = re.compile(r"[0-9a-f]{64}")
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -43,6 +46,7 @@ class KeptContents:
         self._spool = spool
         self._turn = Lock()
         self._kept: dict[tuple[Digest, str], Mapping[str, FileFact]] = {}
+        """The oldest first."""
 
     def __call__(self, digest: Digest, unpack: Literal["outer", "inner"]) -> Mapping[str, FileFact] | None:
         """Every file of an artifact by its path; None: there is no copy, or it is not whole, or can't be read."""
@@ -52,11 +56,14 @@ class KeptContents:
             found = self._kept.get((digest, unpack))
             if found is None:
                 found = self._read(digest, unpack)
-                if found is not None and len(found) <= KEPT_FILES:
-                    self._kept[digest, unpack] = found
-                    if len(self._kept) > KEPT:
-                        del self._kept[next(iter(self._kept))]
+                if found is not None:
+                    self._keep((digest, unpack), found)
         return found
+
+    def _keep(self, key: tuple[Digest, str], found: Mapping[str, FileFact]) -> None:
+        self._kept[key] = found
+        while len(self._kept) > KEPT or sum(map(_bytes, self._kept.values())) > KEPT_BYTES:
+            del self._kept[next(iter(self._kept))]
 
     def _read(self, digest: Digest, unpack: Literal["outer", "inner"]) -> Mapping[str, FileFact] | None:
         path = self._root / "sha256" / digest[:2] / digest
@@ -67,3 +74,7 @@ class KeptContents:
                 return listing(verify(file, digest, self._bounds.artifact_bytes), self._bounds, self._spool, unpack)
         except (OSError, ReconcilerError):
             return None
+
+
+def _bytes(found: Mapping[str, FileFact]) -> int:
+    return sum(map(sys.getsizeof, found)) + _FILE_BYTES * len(found)

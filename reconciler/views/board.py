@@ -37,6 +37,8 @@ STAGES = 8
 """Most columns that have a title."""
 SEARCHED = 200
 """Characters of a search that are looked at."""
+WORDS = 8
+"""Different words of it; further ones are passed over."""
 _DIGITS = 4
 """The fewest first digits by which a digest is found: fewer are in many of them."""
 
@@ -174,7 +176,7 @@ def _fleet(facts: Facts) -> _Fleet:
 
 def _found(fleet: _Fleet, states: Mapping[EnvironmentName, State], query: BoardQuery) -> _Found:
     """What was searched for, in the order of services."""
-    words = tuple(query.text[:SEARCHED].lower().split())
+    words = words_of(query.text)
     if not words and query.state is None:
         return _Found(fleet.services, [service.members for service in fleet.services])
     matches = _matcher(fleet.statuses, words)
@@ -188,6 +190,11 @@ def _found(fleet: _Fleet, states: Mapping[EnvironmentName, State], query: BoardQ
             services.append(service)
             names.append(members)
     return _Found(services, names)
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """What is looked for in each environment."""
+    return tuple(dict.fromkeys(text[:SEARCHED].lower().split()))[:WORDS]
 
 
 def _matcher(statuses: Mapping[EnvironmentName, Status], words: tuple[str, ...]) -> Callable[[EnvironmentName], bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from reconciler.core.declare import FOLDER, Declaration
 from reconciler.core.readable import block, escape, plain
@@ -20,53 +20,21 @@ from reconciler.model import (
     Soak,
     Status,
 )
+from reconciler.views.attempts import EVIDENCE, OUTPUT, Tried, clean_word, tried_of
 from reconciler.views.audited import outcome_of
-from reconciler.views.cards import NAME, RECENT, SENTENCE, Card, card_of, people, shown_upto, unseen
-from reconciler.views.chain import Evidence, Link, Proof, accepted_file, chain
+from reconciler.views.cards import NAME, RECENT, SENTENCE, Card, card_of, shown_upto, unseen
+from reconciler.views.chain import Evidence, Link, accepted_file, chain
 from reconciler.views.facts import Facts
 from reconciler.views.moves import Move, Stand, moves
 from reconciler.views.recall import Titles
-
-__all__ = ["ATTEMPTS", "EnvironmentPage", "Link", "Move", "Proof", "Stage", "Tried", "environment_page", "tried_of"]
 
 ATTEMPTS = 20
 """Attempts on one page of the history."""
 PATHS = 500
 """Drifted paths that are shown."""
-EVIDENCE = 50
-"""Pieces of evidence of one gate that are shown."""
 WAITERS = 100
 """Environments that are named of those that promote from one."""
-OUTPUT = 16 * 1024
-"""Characters of what an activation printed."""
-
-STAGES = ("fetch", "verify", "release", "switch", "activate", "health")
 _BRINGS = frozenset({Action.DEPLOY, Action.ROLLBACK, Action.ACCEPT})
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One step of an attempt: `fetch`, `verify`, `release`, `switch`, `activate`, `health`."""
-
-    name: str
-    took: timedelta | None
-    """None: not known."""
-    done: bool
-    """Whether it came about; of the stages that an attempt had, only the last one may not have."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """One attempt, as it is shown."""
-
-    attempt: Attempt
-    """Its texts are bounded, and without control characters."""
-    title: str
-    """Of the change that it followed."""
-    request_url: str
-    commit_url: str
-    stages: tuple[Stage, ...]
-    """Those that it had; empty where nothing was timed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +104,7 @@ def environment_page(facts: Facts, name: EnvironmentName, before: int | None = N
         file_url=edit,
         problems=problems,
         chain=_chain(facts, status, path, newest),
-        gates=tuple(map(_cleaned, status.gates)),
+        gates=tuple(map(clean_word, status.gates)),
         drift=tuple(map(_clean_drift, status.drift[:PATHS])),
         more_drift=max(0, len(status.drift) - PATHS),
         rollback=replace(status.rollback, why=plain(status.rollback.why, SENTENCE)) if status.rollback else None,
@@ -150,40 +118,6 @@ def environment_page(facts: Facts, name: EnvironmentName, before: int | None = N
         output=block(output, OUTPUT),
         as_of=facts.clock.now(),
         last_event=shown_upto(recent, statuses),
-    )
-
-
-def tried_of(facts: Facts, attempt: Attempt, titles: Titles) -> Tried:
-    """One attempt, as it is shown."""
-    commit = attempt.declared.commit
-    return Tried(
-        attempt=clean_attempt(attempt),
-        title=titles.of(commit),
-        request_url=facts.links.request(attempt.request) if attempt.request else "",
-        commit_url=facts.links.commit(commit) if commit else "",
-        stages=_stages(attempt),
-    )
-
-
-def clean_attempt(attempt: Attempt) -> Attempt:
-    """An attempt with its texts bounded, and without control characters."""
-    return replace(
-        attempt,
-        request=plain(attempt.request, NAME),
-        approvers=people(attempt.approvers),
-        message=plain(attempt.message, SENTENCE),
-        output=block(attempt.output, OUTPUT),
-        gates=tuple(map(_cleaned, attempt.gates)),
-    )
-
-
-def _stages(attempt: Attempt) -> tuple[Stage, ...]:
-    """In their order. One that failed did so at the last of those that it came to."""
-    took = {one.stage: one.seconds for one in attempt.stages}
-    reached = [name for name in STAGES if name in took]
-    failed = attempt.outcome is Outcome.FAILED
-    return tuple(
-        Stage(name, timedelta(seconds=took[name]), done=not (failed and name == reached[-1])) for name in reached
     )
 
 
@@ -223,15 +157,6 @@ def _brought(attempt: Attempt, status: Status) -> bool:
     live, declared = status.live, attempt.declared
     same = live is not None and (declared.run_id, declared.sha256) == (live.run_id, live.sha256)
     return same and attempt.action in _BRINGS and attempt.outcome is Outcome.SUCCEEDED
-
-
-def _cleaned(word: GateResult) -> GateResult:
-    return replace(
-        word,
-        message=plain(word.message, SENTENCE),
-        hint=plain(word.hint, SENTENCE),
-        evidence=tuple(plain(one, SENTENCE) for one in word.evidence[:EVIDENCE]),
-    )
 
 
 def _clean_drift(drift: Drift) -> Drift:

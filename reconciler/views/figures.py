@@ -27,7 +27,7 @@ from reconciler.core.delivery_figures import (
 from reconciler.core.delivery_figures import Lead as LeadPoint
 from reconciler.core.services import Service
 from reconciler.model import Attempt, Digest, EnvironmentName, Outcome, RunId, Transition
-from reconciler.views.environment import clean_attempt
+from reconciler.views.attempts import clean_attempt
 from reconciler.views.facts import Facts
 
 __all__ = [

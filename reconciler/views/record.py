@@ -138,8 +138,9 @@ class Records:
         try:
             for entry in islice(self._facts.store.audit(self._follower.head.seq), most):
                 self._follower.take(entry)
-        except ReconcilerError as error:
-            return (error.message,)
+        except ReconcilerError:  # its message names a file of this machine
+            last = self._follower.head.seq
+            return (f"what stands behind entry {last} can't be read; reconciler audit export says why",)
         return ()
 
     def _begin_anew_if_replaced(self) -> None:

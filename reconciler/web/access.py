@@ -107,6 +107,7 @@ class Access:
             Refused: It may not read.
         """
         rules = self._rules
+        _expect_no_other_site(headers)
         if rules.header and is_among(peer, rules.proxies):
             names = [name.strip() for name in headers.getlist(rules.header)]
             if len(names) == 1 and names[0]:
@@ -142,7 +143,7 @@ class Access:
                 "send it as `Authorization: Bearer …`, or as the password of HTTP Basic",
             )
             raise Refused(Refusal(401, "TokenMissing", message, hint, _CHALLENGE))
-        if wait := self._misses.wait(peer):
+        if not self._misses.knows(peer, given) and (wait := self._misses.wait(peer)):
             message = "too many wrong tokens came from this address"
             raise Refused(Refusal(429, "TooManyTokens", message, "wait, then try again", {"Retry-After": str(wait)}))
         try:
@@ -154,6 +155,7 @@ class Access:
         if not among(given, known):
             self._misses.add(peer)
             raise Refused(Refusal(401, "TokenWrong", "this token is not known", "check it for a typo", _CHALLENGE))
+        self._misses.hit(peer, given)
 
 
 class Misses:
@@ -163,18 +165,50 @@ class Misses:
         self._now = now
         self._debts: OrderedDict[str, float] = OrderedDict()
         """By address: when its last miss is forgiven."""
+        self._hits: OrderedDict[tuple[str, bytes], None] = OrderedDict()
+        """Addresses, each with the digest of a token that was right."""
 
     def add(self, peer: str) -> None:
         """One more."""
-        key = _neighbours(peer)
+        key = neighbours(peer)
         self._debts[key] = max(self._debts.pop(key, 0.0), self._now()) + MISS_SECONDS
         if len(self._debts) > ADDRESSES:
             self._debts.popitem(last=False)
 
     def wait(self, peer: str) -> int:
         """Seconds for which an address is not listened to; 0: it is."""
-        debt = self._debts.get(_neighbours(peer), 0.0) - self._now()
+        debt = self._debts.get(neighbours(peer), 0.0) - self._now()
         return max(0, math.ceil(debt - (MISSES - 1) * MISS_SECONDS))
+
+    def hit(self, peer: str, token: bytes) -> None:
+        """A token was right."""
+        key = neighbours(peer), hashlib.sha256(token).digest()
+        self._hits[key] = None
+        self._hits.move_to_end(key)
+        if len(self._hits) > ADDRESSES:
+            self._hits.popitem(last=False)
+
+    def knows(self, peer: str, token: bytes) -> bool:
+        """Whether that token was right from that address before: who uses it is not locked out by a neighbour.
+
+        Behind a proxy all have one address, and any of them could make it unheard for all.
+        """
+        return (neighbours(peer), hashlib.sha256(token).digest()) in self._hits
+
+
+def _expect_no_other_site(headers: Headers) -> None:
+    """A browser says whose page asks. Ours may ask for anything, another one may have a person come here.
+
+    What another page asked for behind their back it could not read anyway; but it could tell what is here by how long
+    or how large an answer is, and take the places of those who may read. https://www.w3.org/TR/fetch-metadata/
+
+    Raises:
+        Refused: Another site's page asks.
+    """
+    came = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")
+    if headers.get("sec-fetch-site") in ("cross-site", "same-site") and came != ("navigate", "document"):
+        hint = "open the address by itself; a program must not send Sec-Fetch-Site"
+        raise Refused(Refusal(403, "OtherSite", "a page of another site asked for this", hint))
 
 
 def token_of(headers: Headers) -> bytes | None:
@@ -245,7 +279,7 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
-def _neighbours(peer: str) -> str:
+def neighbours(peer: str) -> str:
     """What one party has at its own will: an address, or 64 bits of them."""
     address = _address(peer)
     return str(IPv6Network((int(address) >> 64 << 64, 64))) if isinstance(address, IPv6Address) else peer

@@ -17,8 +17,8 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from reconciler import documents
 from reconciler.core.readable import escape
 from reconciler.model import EnvironmentName, OperatorHand, Status
-from reconciler.views.board import Board, BoardQuery, board
-from reconciler.views.cards import unseen
+from reconciler.views.board import Board, BoardQuery, board, words_of
+from reconciler.views.cards import NOTHING_ASKED, unseen
 from reconciler.views.compare import comparison
 from reconciler.views.environment import EnvironmentPage, environment_page
 from reconciler.views.facts import Facts
@@ -150,15 +150,16 @@ class _Api:
         for row in shown.rows:
             for card in row.cards:
                 status = statuses.get(card.name) or unseen(card.name, self._facts.catalog.tip)
-                yield {**shapes.one(status, shapes.hands_of(hands, card.name)), **shapes.card(card, row.service)}
+                told = documents.environment(status, hands.get(card.name, NOTHING_ASKED))
+                yield {**told, "service": row.service, **shapes.card(card)}
 
     def _every(self, asked: BoardParameters) -> Iterator[str]:
         """Of each environment that has a status, the document that the board has of it, without what a page adds."""
         statuses, hands = self._facts.statuses(), self._facts.store.hands()
         names = sorted(statuses)
         for first in range(0, len(names), _AT_ONCE):
-            some = [(statuses[name], shapes.hands_of(hands, name)) for name in names[first : first + _AT_ONCE]]
-            wanted = [shapes.one(status, hand) for status, hand in some if _is_wanted(status, hand, asked)]
+            some = [(statuses[name], hands.get(name, NOTHING_ASKED)) for name in names[first : first + _AT_ONCE]]
+            wanted = [documents.environment(status, hand) for status, hand in some if _is_wanted(status, hand, asked)]
             yield "".join(documents.line(documents.kind("Environment", item)) + "\n" for item in wanted)
 
     def _unknown(self, name: str) -> Refusal:
@@ -171,7 +172,7 @@ class _Api:
 def _is_wanted(status: Status, hand: OperatorHand, asked: BoardParameters) -> bool:
     if asked.state is not None and state_of(status, hand) is not asked.state:
         return False
-    return all(word in status.environment for word in asked.text.lower().split())
+    return all(word in status.environment for word in words_of(asked.text))
 
 
 def _add_events(app: FastAPI, feed: Feed) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
@@ -22,8 +24,8 @@ from reconciler.web.guard import Guard
 from reconciler.web.journal import Journal
 from reconciler.web.live import Feed
 from reconciler.web.pages import add_pages, problem_page
-from reconciler.web.readers import Readers
-from reconciler.web.refusals import Refusal, Refusals, phrase
+from reconciler.web.readers import OPEN, Readers
+from reconciler.web.refusals import Refusal, Refusals, phrase, plain_page
 from reconciler.web.webhooks import Hooks
 
 _PROBE = ["GET", "HEAD"]
@@ -73,9 +75,11 @@ def app(
     made.add_middleware(Guard, trouble=journal.trouble, refusals=lambda: refusals)
     _add_probes(made, ready)
     if metrics is not None:
-        # Not a coroutine: it is made in a thread of its own, and probes and webhooks don't wait for it.
-        def scrape() -> Response:
-            return Response(metrics(), headers={"content-type": _TEXT})
+        turn = asyncio.Semaphore(1)  # anybody may ask, and as often as they like
+
+        async def scrape() -> Response:
+            async with turn:  # in a thread of its own: probes and webhooks don't wait for it
+                return Response(await run_in_threadpool(metrics), headers={"content-type": _TEXT})
 
         made.add_api_route("/metrics", scrape, methods=["GET"], response_model=None, include_in_schema=False)
     if hooks is not None:
@@ -108,7 +112,8 @@ def _add_probes(made: FastAPI, ready: Callable[[], bool]) -> None:
 def _refuse(made: FastAPI, refusals: Refusals, journal: Journal) -> None:
     """What is answered where nothing else is."""
 
-    async def http(request: Request, error: Exception) -> Response:
+    # Not a coroutine: the page of an address that is nothing looks for names that are near, in a thread of its own.
+    def http(request: Request, error: Exception) -> Response:
         status, headers = cast("HTTPException", error).status_code, cast("HTTPException", error).headers or {}
         reason, message, hint = _UNANSWERED.get(status, (phrase(status).replace(" ", ""), phrase(status).lower(), ""))
         return refusals.answer(request.scope, Refusal(status, reason, message, hint, headers))
@@ -134,5 +139,7 @@ _UNANSWERED = {
 
 
 def _page(scope: Scope, refusal: Refusal) -> Response:
+    if scope["path"] in OPEN:  # whoever asks there may be anybody: they are told nothing of what is here
+        return HTMLResponse(plain_page(refusal))
     title = _TITLES.get(refusal.status, phrase(refusal.status))
     return problem_page(Request(scope), refusal.status, title, refusal.message, refusal.hint)

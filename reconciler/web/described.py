@@ -24,7 +24,7 @@ _ONE = {
     "rollback": "whether a rollback would work; null while nobody looked",
 }
 _CARD = {
-    "stage": "the last part of its name",
+    "shortName": "the last part of its name: what tells it from the others of its service",
     "state": "the worst that is to be said of it, in one word",
     "title": "of the change that brought what is live, as somebody wrote it",
     "requestUrl": "where the forge shows that change",
@@ -35,7 +35,7 @@ _AS_OF = {"asOf": "when this was told"}
 
 KEYS: Mapping[str, Mapping[str, str]] = {
     "EnvironmentList": {
-        "items": "environments in promotion order, each with all that `get` tells, its service, stage and state",
+        "items": "environments in promotion order, each with all that `get` tells, its service, short name and state",
         "page": "which page this is",
         "pages": "how many there are",
         "next": "the next page; null: there is none",

@@ -26,7 +26,6 @@ PAGE = (
     "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 """For pages: our own scripts and styles out of files, none that stand in a page, and nothing of anybody else."""
-STATIC = "/static/"
 _HASHED = re.compile(r"/static/.*[.-][0-9a-f]{8,64}\.[a-z0-9.]+|/static/[0-9a-f]{8,64}/.+")
 """Files with a digest in their names: what is behind such a name never changes."""
 _FOREVER = "public, max-age=31536000, immutable"

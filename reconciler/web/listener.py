@@ -18,12 +18,15 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from reconciler.errors import Reason, Terminal
+from reconciler.web.access import neighbours
 
 HEAD_SECONDS = 10.0
 """Deadline for the head of a request: one that never comes keeps its connection no longer."""
 HEAD_BYTES = 16 * 1024
 CONNECTIONS = 256
 """Open connections at most; further ones are closed before a byte is read."""
+NEIGHBOURS = 224
+"""Of these, from one address: whoever takes them all leaves some to probes and webhooks from elsewhere."""
 STOP_SECONDS = 2
 """For which a stop waits for answers under way."""
 SLOW_SECONDS = 20.0
@@ -139,7 +142,7 @@ class _Patient(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count it, and expect a head."""
         super().connection_made(transport)
-        if len(self.connections) > CONNECTIONS:
+        if len(self.connections) > CONNECTIONS or self._crowd() > NEIGHBOURS:
             transport.abort()
             return
         self._expect()
@@ -168,6 +171,12 @@ class _Patient(H11Protocol):
         """It took some of it."""
         self._taken()
         super().resume_writing()
+
+    def _crowd(self) -> int:
+        """Connections from the address of this one, and it."""
+        ours = neighbours(self.client[0]) if self.client else ""
+        others = (one.client for one in self.connections if isinstance(one, H11Protocol))
+        return sum(neighbours(one[0]) == ours for one in others if one)
 
     def _expect(self) -> None:
         self._late = self.loop.call_later(HEAD_SECONDS, self.transport.abort)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
 from fastapi.sse import ServerSentEvent
@@ -62,6 +62,7 @@ class Feed:
         self._journal = journal
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clients = 0
+        self._reading = asyncio.Semaphore(1)
         self._state: _State | None = None
         self._news = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
@@ -84,11 +85,6 @@ class Feed:
             loop.call_soon_threadsafe(what)  # type: ignore[arg-type]
 
     # --- in the loop ------------------------------------------------------------------------------
-
-    @property
-    def clients(self) -> int:
-        """How many listen."""
-        return self._clients
 
     async def place(self) -> AsyncIterator[None]:
         """A client's place, for as long as it listens.
@@ -142,8 +138,19 @@ class Feed:
     async def _behind(self, state: _State, cursor: int) -> list[tuple[int, ServerSentEvent]]:
         if cursor >= state.floor:
             return [one for one in state.recent if one[0] > cursor]
-        found = await run_in_threadpool(self._store.transitions_from, cursor, PAGE)
-        return [(one.id, told(one)) for one in found if one.id <= state.last]
+        found = await self._past(cursor)
+        return [one for one in found if one[0] <= state.last]
+
+    async def _past(self, cursor: int) -> list[tuple[int, ServerSentEvent]]:
+        """A page of what was before. One at a time, and with a rest behind a full one, whoever wants it."""
+        await self._reading.acquire()
+        rest = 0.0
+        try:
+            found = await run_in_threadpool(lambda: _told(self._store.transitions_from(cursor, PAGE)))
+            rest = REST_SECONDS if len(found) == PAGE else 0.0
+        finally:
+            asyncio.get_running_loop().call_later(rest, self._reading.release)
+        return found
 
     def _look_soon(self) -> None:
         self._asked = True
@@ -205,6 +212,10 @@ def told(transition: Transition) -> ServerSentEvent:
     """A change of state, as it is sent."""
     text = documents.line(documents.kind("Event", documents.transition(transition)))
     return ServerSentEvent(raw_data=text, event="transition", id=str(transition.id))
+
+
+def _told(found: Iterable[Transition]) -> list[tuple[int, ServerSentEvent]]:
+    return [(one.id, told(one)) for one in found]
 
 
 async def _set_before(event: asyncio.Event, at: float) -> None:

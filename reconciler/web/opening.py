@@ -13,14 +13,23 @@ from fastapi import FastAPI
 from reconciler.core.readable import counted
 from reconciler.errors import Reason, Terminal
 from reconciler.views.facts import Facts
-from reconciler.web.access import Access, Rules, network
+from reconciler.web.access import Access, Network, Rules, network
 from reconciler.web.application import Shown, app
-from reconciler.web.events import LOOK, Tracked, Wake
+from reconciler.web.deliveries import LOOK, Tracked, Wake
 from reconciler.web.journal import Journal
 from reconciler.web.listener import Listener, bound
 from reconciler.web.live import Feed
 from reconciler.web.shared_secrets import TOKEN, WEBHOOK, Purpose, Secrets, Unusable
 from reconciler.web.webhooks import Hooks, Limits
+
+_SENT_BY_ALL = frozenset(
+    {
+        *("accept", "accept-encoding", "accept-language", "authorization", "connection", "cookie", "host", "origin"),
+        *("referer", "user-agent", "forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port"),
+        *("x-forwarded-proto", "x-forwarded-scheme", "x-forwarded-server", "x-real-ip", "x-request-id"),
+    }
+)
+"""Headers of any browser, and of proxies that sign nobody in."""
 
 
 class Sleeper(Protocol):
@@ -138,10 +147,15 @@ def check(places: Places, *, taken: bool) -> str:
                 raise
             return f"{_taken(error).message}; {_taken(error).hint}"
         said = f"{places.listen} can be had"
-    said = f"{said}; {rules.told()}"
-    if secrets is None:
-        return f"{said}; no webhooks are taken, as no secret is named"
-    return f"{said}; webhooks are proven by {counted(len(secrets.current()), 'secret')}"
+    hooks = "no webhooks are taken, as no secret is named"
+    if secrets is not None:
+        hooks = f"webhooks are proven by {counted(len(secrets.current()), 'secret')}"
+    bare = [
+        f"everybody on this machine can read {one.file}: chmod 600"
+        for one in (rules.tokens, secrets)
+        if one and one.is_bare
+    ]
+    return "; ".join((said, rules.told(), hooks, *bare))
 
 
 def _taken(error: Terminal) -> Taken:
@@ -167,7 +181,23 @@ def _meant(places: Places) -> tuple[Secrets | None, Rules | None]:
     host = places.listen.rpartition(":")[0].removeprefix("[").removesuffix("]")
     url_host = urlsplit(places.url).hostname or "" if places.url else ""
     proxies = tuple(network(one) for one in places.trusted_proxies)
+    _check_proxies(places, proxies)
     return secrets, Rules(host, url_host, tokens, places.trusted_header or "", proxies)
+
+
+def _check_proxies(places: Places, proxies: tuple[Network, ...]) -> None:
+    """What would take anybody for somebody.
+
+    Raises:
+        Terminal: `InvalidSettings`.
+    """
+    if any(one.prefixlen == 0 for one in proxies):
+        hint = "name the address of the proxy: whoever comes from there is believed"
+        raise _invalid("web.trusted_proxies: found every address there is", hint)
+    header = places.trusted_header or ""
+    if header.lower() in _SENT_BY_ALL:
+        hint = "name the header that the proxy sets once it knows who it is, such as X-Forwarded-User"
+        raise _invalid(f"web.trusted_header: {header} is sent whoever asks, and does not say who", hint)
 
 
 def _secrets(env: str | None, file: Path | None, purpose: Purpose) -> Secrets | None:

@@ -6,26 +6,23 @@ What the command line has too is made by `documents` alone, so that both say the
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import timedelta
 
 from reconciler.core.audit import Entry, line
 from reconciler.core.contents import Changes, FileFact
 from reconciler.documents import Document, attempt, environment, kind, time, transition
-from reconciler.model import EnvironmentName, OperatorHand, Status, Transition
+from reconciler.model import Transition
+from reconciler.views.attempts import Tried
 from reconciler.views.board import Board, Card
+from reconciler.views.chain import Link
 from reconciler.views.compare import Comparison, Side
-from reconciler.views.environment import EnvironmentPage, Link, Move, Tried
+from reconciler.views.environment import EnvironmentPage
 from reconciler.views.figures import Figures, Spread, Timeline
+from reconciler.views.moves import Move
 from reconciler.views.record import Record, Verified
 
 FILES = 1_000
 """Files of a comparison that are listed."""
-
-
-def one(status: Status, hand: OperatorHand) -> Document:
-    """An environment as `get` tells it."""
-    return environment(status, hand)
 
 
 def environments(page: Board, items: list[Document]) -> Document:
@@ -46,11 +43,10 @@ def environments(page: Board, items: list[Document]) -> Document:
     return kind("EnvironmentList", body)
 
 
-def card(value: Card, service: str) -> Document:
+def card(value: Card) -> Document:
     """What the board says of an environment, beside where it stands."""
     return {
-        "service": service,
-        "stage": value.stage,
+        "shortName": value.stage,
         "state": value.state.value,
         "title": value.title,
         "requestUrl": value.request_url or None,
@@ -63,7 +59,7 @@ def page(value: EnvironmentPage) -> Document:
     """All that is known of one environment, but for its history."""
     body = {
         **environment(value.status, value.hand),
-        **card(value.card, ""),
+        **card(value.card),
         "file": value.file,
         "fileUrl": value.file_url or None,
         "chain": [_link(link) for link in value.chain],
@@ -74,7 +70,6 @@ def page(value: EnvironmentPage) -> Document:
         "lastEvent": value.last_event,
         "asOf": time(value.as_of),
     }
-    del body["service"]
     return kind("Environment", body)
 
 
@@ -143,11 +138,6 @@ def comparison(value: Comparison) -> Document:
         "choices": list(value.choices),
     }
     return kind("Comparison", body)
-
-
-def hands_of(hands: Mapping[EnvironmentName, OperatorHand], name: EnvironmentName) -> OperatorHand:
-    """What the operator asked for one environment."""
-    return hands.get(name, OperatorHand())
 
 
 def _link(value: Link) -> Document:

@@ -89,6 +89,14 @@ class Secrets:
             raise self._unusable(f"{place} holds a {one} of fewer than {SHORTEST} characters", self.purpose.renew)
         return found
 
+    @property
+    def is_bare(self) -> bool:
+        """Whether they are in a file that everybody on this machine can read."""
+        try:
+            return self.file is not None and bool(self.file.stat().st_mode & stat.S_IROTH)
+        except OSError:
+            return False
+
     def _read(self, path: Path) -> bytes:
         hint = f"check {self.purpose.key}_file, and that the daemon's user may read it"
         try:

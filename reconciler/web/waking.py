@@ -6,7 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Set
 
-from reconciler.web.events import Wake
+from reconciler.web.deliveries import Wake
 
 
 class Waker:

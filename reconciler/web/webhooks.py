@@ -19,7 +19,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 
-from reconciler.web.events import Malformed, Tracked, Wake, wakes
+from reconciler.web.deliveries import Malformed, Tracked, Wake, wakes
 from reconciler.web.journal import Journal
 from reconciler.web.shared_secrets import Secrets, Unusable
 from reconciler.web.waking import Seen, Waker

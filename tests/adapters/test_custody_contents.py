@@ -77,8 +77,17 @@ def test_the_last_few_answers_are_kept_and_no_more(root: Path, monkeypatch: pyte
     for copy in root.glob("sha256/??/*"):
         copy.unlink()
     assert [look(digest, "outer") is not None for digest in digests] == [False] + [True] * contents.KEPT
-    monkeypatch.setattr(contents, "KEPT_FILES", 1)
-    put(root, DIGEST, DATA)
+
+
+def test_what_is_kept_takes_only_so_much_memory_however_long_the_names_are(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = zip_of({f"{'a' * 200}/{'b' * 200}/{number}": b"" for number in range(4)})
+    put(root, sha256(long), long)
+    monkeypatch.setattr(contents, "KEPT_BYTES", 2_800)
+    look, name = kept(root), Digest(sha256(long))
     assert look(DIGEST, "outer")
-    put(root, DIGEST, b"")
-    assert look(DIGEST, "outer") is None
+    assert look(name, "outer")  # with it there would be too much: the older one goes, and it alone is too much as well
+    for copy in root.glob("sha256/??/*"):
+        copy.unlink()
+    assert [look(digest, "outer") for digest in (DIGEST, name)] == [None, None]

@@ -186,6 +186,12 @@ def test_links_begin_with_the_path_of_the_public_address(site: Site) -> None:
             assert {link.split("/")[1] for link in links if link.startswith("/")} == {"deploy"}
 
 
+def test_no_path_of_the_public_address_makes_links_to_another_host(site: Site) -> None:
+    with serving(site.facts, "https://example.com//evil.example/") as below:
+        links = Page(ask(below, "/")[2].decode()).links
+        assert not [link for link in links if link.startswith("//")]
+
+
 def test_the_first_page_is_small(site: Site) -> None:
     page = gzip.compress(ask(site, "/")[2])
     files = [gzip.compress(asset.body) for asset in assets.load().values()]

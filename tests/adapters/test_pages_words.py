@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from reconciler.model import EnvironmentName, Health, Outcome, Sync, Verdict
-from reconciler.views.environment import Proof
+from reconciler.views.chain import Proof
 from reconciler.views.figures import Day, LeadPoint
 from reconciler.views.states import State
 from reconciler.web.pages import plots, words
@@ -41,14 +41,6 @@ def test_a_span_has_one_unit(seconds: float, said: str) -> None:
 )
 def test_an_instant_is_told_as_seen_from_now(ago: float, said: str) -> None:
     assert words.relative(NOON - timedelta(seconds=ago), NOON) == said
-
-
-@pytest.mark.parametrize(
-    ("count", "said"),
-    [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 * 1024**3, "5.0 GiB"), (2**60, "1048576.0 TiB")],
-)
-def test_sizes_are_told_in_the_units_of_plans(count: int, said: str) -> None:
-    assert words.size(count) == said
 
 
 def test_a_change_of_size_has_a_sign() -> None:

@@ -99,6 +99,13 @@ def test_a_search_looks_at_names_runs_digests_requests_and_approvers(facts: Fact
     assert (page.found, page.total, sum(page.counts.values())) == (len(found), 30, 30)
 
 
+def test_a_search_looks_for_each_word_once_and_for_the_first_few(facts: Facts) -> None:
+    some = board(facts, BoardQuery("shop"))
+    assert some.found == board(facts, BoardQuery("shop " * 30)).found > 0
+    few = " ".join("shop"[:n] for n in (1, 2, 3, 4)) + " ho op h hop"
+    assert board(facts, BoardQuery(f"{few} nothing-is-called-so")).found == board(facts, BoardQuery(few)).found
+
+
 def test_a_state_is_a_filter_and_counts_are_of_all(facts: Facts) -> None:
     page = board(facts, BoardQuery(state=State.DRIFTED))
     assert {card.state for card in cards(page).values()} == {State.DRIFTED}

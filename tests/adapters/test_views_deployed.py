@@ -11,7 +11,8 @@ from reconciler.metrics.passes import Passes
 from reconciler.model import EnvironmentName, Outcome
 from reconciler.settings import load
 from reconciler.views.board import BoardQuery, board
-from reconciler.views.environment import EnvironmentPage, Proof, environment_page
+from reconciler.views.chain import Proof
+from reconciler.views.environment import EnvironmentPage, environment_page
 from reconciler.views.facts import Facts
 from reconciler.views.record import RecordQuery, Records
 from tests.site import Site

@@ -355,6 +355,19 @@ def test_connections_beyond_the_bound_are_ended_and_those_below_it_work(
     assert clients[0].answer().status == 200
 
 
+def test_one_address_can_t_take_the_connections_of_all_others(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "CONNECTIONS", 4)
+    monkeypatch.setattr(listener, "NEIGHBOURS", 2)
+    web = serve()
+    crowd = [web.client() for _ in range(2)]
+    assert web.client().is_closed()
+    with socket.create_connection(("127.0.0.1", web.port), 10, source_address=("127.0.0.2", 0)) as other:
+        other.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+        assert other.recv(12) == b"HTTP/1.1 200"
+    crowd[0].head(path="/livez", method="GET")
+    assert crowd[0].answer().status == 200
+
+
 @pytest.mark.parametrize("path", ["/livez", "/nothing"])
 def test_a_body_that_nobody_wants_is_not_taken_for_long(path: str, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "LINGER_SECONDS", 0.05)

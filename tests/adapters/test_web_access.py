@@ -6,11 +6,13 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from reconciler.errors import Reason, Terminal
+from reconciler.model import EnvironmentName
 from reconciler.views.facts import Facts
 from reconciler.web import Places, Taken, check, open_listener
 from reconciler.web.access import MISS_SECONDS, MISSES, Misses
@@ -89,6 +91,33 @@ def test_what_a_proxy_brings_to_the_loopback_is_not_from_the_loopback(serve: Ser
     assert status(serve(url="https://deploy.example.com"), "/", "X-Forwarded-For: 192.0.2.1") == 200
 
 
+BEHIND_A_BACK = ["Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image"]
+IN_A_FRAME = ["Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe"]
+LISTENING = ["Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty"]
+A_LINK = ["Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"]
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("how", [BEHIND_A_BACK, IN_A_FRAME, LISTENING, []])
+def test_a_page_of_another_site_can_ask_for_nothing_behind_a_person_s_back(
+    site: str, how: list[str], serve: Serve, tokens: Path
+) -> None:
+    for web in (serve(), serve(token_file=tokens)):
+        lines = (f"Sec-Fetch-Site: {site}", *how, bearer(TOKEN))
+        assert {status(web, path, *lines) for path in READ} == {403}
+        assert {status(web, path, *lines) for path in OPEN} == {200}
+        refused = json.loads(web.ask("/events", *lines).body)
+        assert (refused["kind"], refused["reason"]) == ("Error", "OtherSite")
+
+
+def test_a_link_from_anywhere_leads_here_and_our_own_pages_ask_for_anything(serve: Serve) -> None:
+    web = serve()
+    assert status(web, "/", "Sec-Fetch-Site: cross-site", *A_LINK) == 200
+    for site in ("same-origin", "none"):
+        for how in (BEHIND_A_BACK, LISTENING, A_LINK):
+            assert status(web, "/events", f"Sec-Fetch-Site: {site}", *how) == 200
+
+
 # --- elsewhere ----------------------------------------------------------------------------------
 
 
@@ -162,6 +191,16 @@ def test_who_guesses_tokens_is_not_listened_to_any_more(serve: Serve, tokens: Pa
     assert (answer.status, 0 < int(answer.headers["retry-after"]) <= MISS_SECONDS) == (429, True)
 
 
+def test_who_guesses_tokens_locks_out_nobody_who_came_in_from_the_same_address(serve: Serve, tokens: Path) -> None:
+    web = serve(token_file=tokens)
+    assert status(web, "/", bearer(TOKEN)) == 200
+    for number in range(MISSES + 1):
+        status(web, "/", bearer(f"a wrong token, number {number}"))
+    assert [status(web, "/", bearer(one)) for one in (TOKEN, OTHER, "a wrong token again")] == [200, 429, 429]
+    tokens.write_text(f"{OTHER}\n")  # what was right once is not right for ever
+    assert status(web, "/", bearer(TOKEN)) == 401
+
+
 def test_wrong_tokens_are_forgiven_one_by_one_and_count_for_one_address() -> None:
     now = [100.0]
     misses = Misses(lambda: now[0])
@@ -175,7 +214,20 @@ def test_wrong_tokens_are_forgiven_one_by_one_and_count_for_one_address() -> Non
     assert misses.wait("2001:db8::1") > 0
     for number in range(2_000):
         misses.add(f"10.0.{number // 250}.{number % 250}")
-    assert len(misses._debts) <= 1_024
+        misses.hit(f"10.0.{number // 250}.{number % 250}", b"a token")
+    assert max(len(misses._debts), len(misses._hits)) <= 1_024
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/api/webhook/github"])
+def test_an_address_that_is_open_and_that_nothing_answers_tells_nobody_what_is_here(
+    path: str, facts: Facts, tokens: Path
+) -> None:
+    status = next(iter(facts.statuses().values()))
+    near = {EnvironmentName(name): status for name in ("metrics", "api/webhook/github")}
+    with Reading(replace(facts, statuses=lambda: near), token_file=tokens).serving() as web:
+        answer = web.ask(path, "Accept: text/html")
+        assert answer.status == 404
+        assert b"environments/" not in answer.body
 
 
 # --- behind a proxy -----------------------------------------------------------------------------
@@ -212,6 +264,13 @@ def test_check_says_what_is_open_to_whom(tokens: Path) -> None:
     assert [said for said, places in told.items() if said not in check(places, taken=False)] == []
 
 
+def test_check_names_a_file_of_tokens_that_everybody_can_read(tokens: Path) -> None:
+    tokens.chmod(0o640)
+    assert "chmod" not in check(Places("127.0.0.1:0", token_file=tokens), taken=False)
+    tokens.chmod(0o644)
+    assert f"{tokens}: chmod 600" in check(Places("127.0.0.1:0", token_file=tokens), taken=False)
+
+
 def test_settings_that_contradict_each_other_are_refused(tokens: Path, tmp_path: Path) -> None:
     weak = tmp_path / "weak"
     weak.write_text("hunter2\n")
@@ -223,6 +282,11 @@ def test_settings_that_contradict_each_other_are_refused(tokens: Path, tmp_path:
         ),
         (Places("127.0.0.1:0", trusted_header="X-User"), "web.trusted_header and web.trusted_proxies"),
         (Places("127.0.0.1:0", trusted_proxies=("10.0.0.1",)), "web.trusted_header and web.trusted_proxies"),
+        (Places("127.0.0.1:0", trusted_header="X-User", trusted_proxies=("10.0.0.1", "::/0")), "every address"),
+        (
+            Places("127.0.0.1:0", trusted_header="X-Forwarded-For", trusted_proxies=("10.0.0.1",)),
+            "is sent whoever asks",
+        ),
     ):
         with pytest.raises(Terminal) as refused:
             check(places, taken=False)

@@ -9,17 +9,20 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from reconciler import documents
+from reconciler.core.audit import Entry
 from reconciler.errors import Reason, Transient
 from reconciler.model import EnvironmentName, Status
+from reconciler.ports import Store
 from reconciler.views.facts import Facts
 from reconciler.web import readers
 from reconciler.web.described import KEYS
 from tests.adapters.weblistener import Reading
+from tests.site import eventually
 from tests.views_samples import sampled
 
 ENVIRONMENTS = "/api/v1/environments"
@@ -71,7 +74,7 @@ def test_an_environment_reads_as_on_the_command_line(web: Reading, facts: Facts)
     one = web.document(f"{ENVIRONMENTS}/{name}")
     for found in (listed[name], one):
         assert {key: found[key] for key in wanted} == wanted
-    assert {"state", "title", "behind", "stage"} <= listed[name].keys() & one.keys()
+    assert {"state", "title", "behind", "shortName"} <= listed[name].keys() & one.keys()
 
 
 def test_pages_go_on_where_the_one_before_ended_until_there_is_none(web: Reading, facts: Facts) -> None:
@@ -240,6 +243,99 @@ def test_only_so_many_answers_are_made_at_once_and_probes_don_t_wait(
         assert web.ask(ENVIRONMENTS).status == 200
         for client in waiting:
             client.socket.close()
+
+
+def test_looking_for_what_somebody_may_have_meant_keeps_no_probe_waiting(facts: Facts) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow() -> Mapping[EnvironmentName, Status]:
+        begun.set()
+        assert go_on.wait(30)
+        return facts.statuses()
+
+    with Reading(replace(facts, statuses=slow)).serving() as web:
+        lost = web.client()
+        with lost.socket:
+            web.head(lost, "/shop/prodd", "Accept: text/html")
+            assert begun.wait(30)
+            try:
+                assert web.ask("/livez").status == 200
+            finally:
+                go_on.set()
+            assert lost.answer("GET").status == 404
+
+
+def test_metrics_are_made_once_at_a_time_however_many_ask(facts: Facts) -> None:
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def slow() -> bytes:
+        begun.release()
+        assert go_on.wait(30)
+        return b"# metrics\n"
+
+    with Reading(facts, slow).serving() as web:
+        asking = [web.client() for _ in range(3)]
+        for client in asking:
+            web.head(client, "/metrics")
+        assert begun.acquire(timeout=30)
+        assert web.ask("/livez").status == 200
+        assert not begun.acquire(timeout=0.1)
+        go_on.set()
+        for client in asking:
+            with client.socket:
+                assert client.answer("GET").body == b"# metrics\n"
+
+
+def test_who_compares_large_artifacts_leaves_places_for_those_who_look_at_the_board(
+    facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "WAIT_SECONDS", 0.05)
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def large(*_: object) -> None:
+        begun.release()
+        assert go_on.wait(30)
+
+    with Reading(replace(facts, contents=large)).serving() as web:
+        waiting = [web.client() for _ in range(readers.COMPARISONS)]
+        for client, path in zip(waiting, ("/compare", "/api/v1/compare"), strict=True):
+            web.head(client, f"{path}?left=shop/prod&right=shop/dev")
+            assert begun.acquire(timeout=30)
+        assert web.ask("/compare?left=shop/prod&right=shop/dev").status == 503
+        assert web.ask(ENVIRONMENTS).status == 200
+        go_on.set()
+        assert [client.answer("GET").status for client in waiting] == [200, 200]
+        for client in waiting:
+            client.socket.close()
+
+
+def test_only_so_many_take_what_has_no_size_and_only_for_so_long(facts: Facts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(readers, "STREAMS", 1)
+    monkeypatch.setattr(readers, "STREAM_SECONDS", 0.5)
+    go_on = threading.Event()
+
+    class Slow:
+        def __getattr__(self, name: str) -> object:
+            return getattr(facts.store, name)
+
+        def audit(self, after: int = 0) -> Iterator[Entry]:
+            for entry in facts.store.audit(after):
+                yield entry
+                if entry.seq > 250:
+                    assert go_on.wait(30)
+
+    with Reading(replace(facts, store=cast("Store", Slow()))).serving() as web:
+        first = web.client()
+        with first.socket:
+            web.head(first, "/audit/export")
+            assert first.socket.recv(12) == b"HTTP/1.1 200"
+            for path in ("/audit/export", f"{ENVIRONMENTS}?%61ll=true"):
+                assert json.loads(web.ask(path).body)["reason"] == "Busy"
+            assert web.ask(ENVIRONMENTS).status == 200
+            go_on.set()
+            eventually(lambda: web.ask(f"{ENVIRONMENTS}?all=true").status == 200)
+    assert web.journal.troubles == []
 
 
 def test_the_api_describes_itself_and_nothing_comes_from_elsewhere(web: Reading) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -232,6 +233,32 @@ def test_who_does_not_take_what_is_sent_is_dropped_and_nobody_else_waits(
         late.is_ended()
         assert 0 < len(late.events) < len(numbers)
         slow.socket.close()
+
+
+def test_what_was_before_is_read_by_one_at_a_time_with_a_rest_behind_each_page(
+    place: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, at_once, most = list[float](), 0, 0
+    read = place.store.transitions_from
+
+    def slowly(*asked: Any) -> tuple[Transition, ...]:
+        nonlocal at_once, most
+        begun.append(time.monotonic())
+        at_once += 1
+        most = max(most, at_once)
+        time.sleep(0.01)
+        at_once -= 1
+        return read(*asked)
+
+    monkeypatch.setattr(live, "PAGE", 5)
+    with living(place) as site:
+        numbers = site.change(20, told=False)
+        monkeypatch.setattr(place.store, "transitions_from", slowly)
+        for listening in [site.follow("/events?after=0") for _ in range(3)]:
+            listening.has(*range(1, numbers[-1] + 1))
+    assert most == 1
+    assert len(begun) > 12
+    assert begun[-1] - begun[0] >= (len(begun) - 4) * live.REST_SECONDS / 2  # a rest, but behind the last of each
 
 
 def test_a_stop_ends_every_stream_at_once(place: Facts, monkeypatch: pytest.MonkeyPatch) -> None:

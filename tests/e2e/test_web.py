@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.web.events import full_name
+from reconciler.web.deliveries import full_name
 from tests.adapters.weblistener import HOOK, SECRET, Answer, Client, about, push, sign, signed
 from tests.site import Site, eventually
 

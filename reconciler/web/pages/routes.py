@@ -35,6 +35,8 @@ COMPARED = 2_000
 """Names that one is compared with letter by letter."""
 
 _LAST_PAGE = 1_000_000
+_LINES = 100
+"""Of an export, that are sent together."""
 _DAYS = 30
 _METHODS = ["GET", "HEAD"]
 _ALL_REASONS = Hint("All reasons", "/reasons")
@@ -49,7 +51,7 @@ def add_pages(app: FastAPI, facts: Facts, records: Records, url: str) -> None:
         records: Pages of the audit record.
         url: Where people reach the pages; its path comes before every link. Empty: as they asked.
     """
-    answers = _Answers(facts, records, urlsplit(url).path.rstrip("/"))
+    answers = _Answers(facts, records, root_of(url))
     app.state.pages = answers
     for path, page in (
         ("/", answers.board),
@@ -80,6 +82,12 @@ def problem_page(request: Request, status: int, title: str, told: str, hint: str
     if status == 404:
         return answers.lost(request.url.path.strip("/"))
     return answers.problem(Problem(title, told, hint), status)
+
+
+def root_of(url: str) -> str:
+    """What comes before every link: the path of an address, which can't be taken for another host's."""
+    path = urlsplit(url).path.strip("/")
+    return f"/{path}" if path else ""
 
 
 class _Answers:
@@ -197,10 +205,13 @@ def _export(facts: Facts) -> Iterator[bytes]:
     """Entries, each checkpoint behind the entry that it speaks of, and the end."""
     checkpoints = sorted(facts.store.checkpoints(), key=lambda made: (made.entries, made.at))
     count, head = 0, START.hash
+    lines = list[bytes]()
     for entry in facts.store.audit():
-        yield line(entry)
+        lines.append(line(entry))
         count, head = count + 1, entry.hash
         while checkpoints and checkpoints[0].entries <= entry.seq:
-            yield checkpoint_line(checkpoints.pop(0))
-    yield from map(checkpoint_line, checkpoints)
-    yield trailer(count, head)
+            lines.append(checkpoint_line(checkpoints.pop(0)))
+        if len(lines) >= _LINES:  # each piece is handed from thread to thread
+            yield b"".join(lines)
+            lines.clear()
+    yield b"".join((*lines, *map(checkpoint_line, checkpoints), trailer(count, head)))

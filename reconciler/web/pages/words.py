@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from reconciler.core.readable import escape, size
+from reconciler.core.readable import size, spelled
 from reconciler.model import Health, Outcome, Sync, Verdict
-from reconciler.views.environment import Proof
+from reconciler.views.chain import Proof
 from reconciler.views.states import State
 
 LONGEST = 4_000
@@ -58,7 +58,7 @@ def tone(word: str) -> State:
 
 def clean(text: str) -> str:
     """One value with everything spelled out that hides, or turns text around, and not too long to be read."""
-    return escape(text if len(text) <= LONGEST else text[: LONGEST - 1] + "…")
+    return spelled(text, LONGEST)
 
 
 def printed(text: str) -> str:
