@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import commands, drift, fleet, isolation, merge_to_live, one_of_many, polling, starting
+from benchmarks import commands, drift, fleet, isolation, merge_to_live, one_of_many, pages, polling, starting
 from benchmarks.kit import machine, report
 from benchmarks.kit.benchmark import Benchmark, Setting
 from benchmarks.kit.place import place
@@ -32,6 +32,7 @@ ALL = (
     drift.BENCHMARK,
     isolation.BENCHMARK,
     commands.BENCHMARK,
+    pages.BENCHMARK,
 )
 
 

@@ -27,7 +27,7 @@ PROGRAMS = {
     "zstd": "zstd",
 }
 """Programs that the project or its tests call, and Debian's packages for them."""
-WISHED = {"/lib/systemd/systemd": "systemd"}
+WISHED = {"/lib/systemd/systemd": "systemd", "/usr/bin/chromium": "chromium"}
 """Tests use these where they are there, else stand-ins: installed where that is for us to do, never asked for."""
 
 
@@ -99,7 +99,7 @@ def works() -> bool:
 def install() -> None:
     """What the lock names, each file checked against its hash; then the project itself, as it stands here."""
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"]
-    say(f"installing what {LOCK.name} names")
+    say(f"installing what {LOCK.name} names: this takes a minute or two")
     subprocess.run([*pip, "--require-hashes", "--no-deps", "-r", str(LOCK)], check=True)
     subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)], check=True)
 
