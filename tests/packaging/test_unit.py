@@ -53,7 +53,7 @@ def installed(site: Site) -> Iterator[Manager]:
         (units / UNIT.name).write_text(re.sub(r"(?m)^ExecStart=.*$", start, unit))
         drop_in = units / f"{UNIT.name}.d" / "here.conf"
         drop_in.parent.mkdir()
-        drop_in.write_text(f"[Service]\nBindReadOnlyPaths={site.folder}\nBindPaths={site.live}\n")
+        drop_in.write_text(f"[Service]\nBindReadOnlyPaths={UNIT.parents[1]} {site.folder}\nBindPaths={site.live}\n")
         settings = {key: value for key, value in site.settings.items() if key != "state"}
         settings["sources"]["ci"]["root"] = str(site.runs)  # type: ignore[index]
         place = manager.folder / "config" / "reconciler"
