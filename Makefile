@@ -25,6 +25,7 @@ run: setup ## the five-minute tour, offline
 	@$(BIN)/reconciler demo up
 
 test: setup ## the whole suite
+	@$(BIN)/python tools/setup.py tests
 	@$(BIN)/python -m tests.github.install
 	$(BIN)/pytest -n auto
 
