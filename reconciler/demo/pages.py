@@ -43,5 +43,5 @@ def _is_free(number: int) -> bool:
     try:
         with socket.create_server(("127.0.0.1", number)):
             return True
-    except OSError:
+    except (OSError, OverflowError):  # no number of a port, written by hand
         return False

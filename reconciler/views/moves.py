@@ -9,8 +9,9 @@ from datetime import timedelta
 from reconciler.core.declare import Declaration
 from reconciler.core.durations import in_words
 from reconciler.core.readable import moment, plain
+from reconciler.core.rules import Rules
 from reconciler.errors import BAD_BYTES, DID_NOT_RUN, Reason
-from reconciler.model import EnvironmentName, Health, OperatorHand, Release, Soak, Status, Sync
+from reconciler.model import Digest, EnvironmentName, Health, OperatorHand, Release, RunId, Soak, Status, Sync
 from reconciler.views.cards import SENTENCE
 from reconciler.views.facts import Facts
 
@@ -74,10 +75,11 @@ def _operators(stand: Stand) -> Iterator[Move]:
 def _promotions(facts: Facts, stand: Stand) -> Iterator[Move]:
     status, name = stand.status, stand.name
     upstreams = facts.catalog.upstreams(name)[:UPSTREAMS]
+    here = {status.declared.sha256, status.live.sha256 if status.live else None}
     for upstream in upstreams:
         there = stand.statuses.get(upstream)
         live = there.live if there else None
-        if there and live and live.sha256 not in (status.declared.sha256, status.live.sha256 if status.live else None):
+        if there and live and live.sha256 not in here and not _is_revoked(facts, live.run_id, live.sha256):
             title = f"Promote run {live.run_id} from {upstream}"
             note = _promoted(facts, stand, there, live)
             yield Move(title, f"reconciler promote {name} --from {upstream}", stand.edit, note)
@@ -135,11 +137,19 @@ def _rollbacks(facts: Facts, stand: Stand) -> Iterator[Move]:
         if one.sha256 is None or one.sha256 in seen or one.run_id is None or offered == BACK:
             continue
         seen.add(one.sha256)
+        if _is_revoked(facts, one.run_id, one.sha256):
+            continue
         offered += 1
         note = _readiness(status, f"{one.run_id}-{one.sha256[:12]}")
         approval = f"; {_approval(stand.declaration)}" if stand.declaration else ""
         command = f"reconciler rollback {stand.name} --to {one.run_id}"
         yield Move(f"Roll back to run {one.run_id}", command, stand.edit, note + approval)
+
+
+def _is_revoked(facts: Facts, run_id: RunId, sha256: Digest) -> bool:
+    """By the policy at the tip: what tightens a rule holds at once."""
+    document = facts.catalog.policy.document
+    return document is not None and Rules((document,)).revoked(run_id, sha256) is not None
 
 
 def _readiness(status: Status, release: str) -> str:

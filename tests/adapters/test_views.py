@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.core.audit import Checkpoint, Entry
+from reconciler.core.policyfile import read_policy
 from reconciler.errors import Reason, Transient
 from reconciler.model import (
     Action,
@@ -197,6 +198,15 @@ def test_a_promotion_says_what_would_come_of_it(own: Facts) -> None:
     assert "shop/staging is Degraded" in note(changed(own, STAGING, health=Health.DEGRADED))
     own.store.save_hand(PROD, OperatorHand(suspended=True, reason="", by="ops"), "suspend", NOON)
     assert "nothing is done while it is suspended" in note(own)
+
+
+def test_what_is_revoked_is_not_offered(own: Facts) -> None:
+    view = own.catalog._view
+    assert view is not None
+    text = "version: 1\nrevoked:\n- {run_id: 107, reason: it loses orders}\n- {run_id: 104, reason: so does this}\n"
+    own.catalog._view = replace(view, policy=read_policy("environments/policy.yaml", text.encode()))
+    commands = [move.command for move in page_of(own, "shop/prod").moves]
+    assert commands == [f"reconciler rollback shop/prod --to {run}" for run in (105, 103, 102)]
 
 
 def test_a_rollback_says_whether_it_would_work(facts: Facts) -> None:

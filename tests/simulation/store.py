@@ -387,7 +387,8 @@ class FakeStore:
             text = line(entry).decode().lower()
             return all(any(one.lower() in text for one in alternatives) for alternatives in texts)
 
-        return tuple(one for one in self.audit_before(before, over) if has(one))[:limit]
+        meant = (one for one in self.audit_before(before, over) if one.seq >= before - over)
+        return tuple(one for one in meant if has(one))[:limit]
 
     # --- how ------------------------------------------------------------------------------------
 
