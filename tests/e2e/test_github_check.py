@@ -139,6 +139,9 @@ def test_the_listener_and_its_secret(site: GitHubSite) -> None:
     site.configure(web={"listen": "127.0.0.1:0"})
     assert check(site)["web"]["message"] == f"{READ}; no webhooks are taken, as no secret is named"
     site.configure(web={"listen": "127.0.0.1:0", "webhook_secret_file": "secret"})
+    bare = f"everybody on this machine can read {site.folder / 'secret'}: chmod 600"
+    assert check(site)["web"]["message"] == f"{READ}; webhooks are proven by 2 secrets; {bare}"
+    (site.folder / "secret").chmod(0o600)
     assert check(site)["web"]["message"] == f"{READ}; webhooks are proven by 2 secrets"
     (site.folder / "secret").write_text("hunter2\n")
     found = check(site)["web"]
