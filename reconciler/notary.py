@@ -22,7 +22,9 @@ OWN_KEY = Path("audit") / "key"
 REF = "refs/reconciler/audit"
 """Where an anchor is looked for when nobody says otherwise."""
 FOLLOWED_SECONDS = 0.25
-"""For how long the chain is followed at one poll: some thousand entries."""
+"""For how long the chain is followed at one poll while passes wait for a worker: some thousand entries."""
+FOLLOWED_AT_REST_SECONDS = 2.0
+"""The same while none does."""
 FAREWELL_SECONDS = 1.0
 """For how long it is checked at a stop at most: what is left is signed by the next process."""
 
@@ -72,7 +74,7 @@ class Notary:
         """How far this process checked the chain; what was checked need not be checked again to be signed."""
         self._lock = threading.Lock()
 
-    def follow(self, seconds: float = FOLLOWED_SECONDS) -> None:
+    def follow(self, seconds: float) -> None:
         """Check what was added, as far as that goes in so many seconds; signs nothing.
 
         Raises:

@@ -19,6 +19,7 @@ from reconciler.custody import Announced, DiskCustody
 from reconciler.daemon import Chore, Daemon, Pace
 from reconciler.driftwatch import DriftWatch
 from reconciler.model import CommitId, EnvironmentName
+from reconciler.notary import FOLLOWED_AT_REST_SECONDS, FOLLOWED_SECONDS
 from reconciler.pipeline import Fleet, Rulebook, Soaks, World
 from reconciler.plans import Plans
 from reconciler.ports import (
@@ -178,7 +179,7 @@ class System:
             (
                 Chore(COLLECT_SECONDS, Beside(self.collect, "collect", self.world.clock)),
                 Chore(min(SOAK_SECONDS, self.world.gap / 2), runner.remember_soaks),
-                Chore(0, lambda: notary().follow()),
+                Chore(0, lambda: notary().follow(FOLLOWED_SECONDS if daemon.waiting else FOLLOWED_AT_REST_SECONDS)),
                 Chore(settings.audit.checkpoint_seconds, lambda: notary().checkpoint()),
                 *self._plan_chores(),
                 *(Chore(0, tell, eager=True) for tell in tellers),

@@ -99,7 +99,7 @@ def test_what_was_followed_is_signed_without_being_read_again(store: Counted, no
 def test_an_idle_chain_costs_no_entry(store: Counted, notary: Notary) -> None:
     notary.checkpoint()
     store.read = 0
-    notary.follow()
+    notary.follow(5.0)
     assert (store.read, notary.checkpoint()) == (0, store.checkpoints()[-1])
 
 
