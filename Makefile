@@ -5,8 +5,8 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3
 UV ?= $(shell command -v uv || echo .venv/bin/uv)
 BIN := .venv/bin
 STAMP := .venv/.setup
-# More than there are cores: a quarter of their time tests wait, for processes, disks and the clock.
-WORKERS ?= $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
+# Two more than there are cores: a quarter of their time tests wait, for processes, disks and the clock.
+WORKERS ?= $(shell echo $$(( $$(nproc) + 2 )))
 COMPILE := $(UV) pip compile pyproject.toml --quiet --generate-hashes --universal --python-version 3.11 \
 	--no-emit-index-url --no-annotate --no-header
 

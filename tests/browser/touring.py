@@ -14,6 +14,7 @@ from playwright.sync_api import Browser
 
 from tests.browser.chromium import tab
 from tests.browser.watching import Watched, watching
+from tests.site import eventually
 
 _ADDRESS = re.compile(r"pages (http://127\.0\.0\.1:\d+)")
 AWAY = (r"^link: live", r"^link: reconnecting")
@@ -109,16 +110,21 @@ class Touring:
     def _restart(self) -> None:
         """The daemon ends and comes again: pages say so both times."""
         demo = self._folder / ".demo"
+        pid = int((demo / "daemon.pid").read_text())
         try:
-            os.kill(int((demo / "daemon.pid").read_text()), signal.SIGTERM)
+            os.kill(pid, signal.SIGTERM)
         except ProcessLookupError:
             self._wrong.append(f"the daemon had ended already: {(demo / 'daemon.log').read_text()[-2000:]}")
         for _, page in self._open:
             page.expect("the daemon ended", *AWAY)
             # What it was asked for while it was away is no fault of the page.
             page.tab.forgive(r"net::ERR_CONNECTION_REFUSED|net::ERR_INCOMPLETE_CHUNKED_ENCODING")
+        eventually(lambda: not Path(f"/proc/{pid}").exists())  # else `up` would find one that is about to go
         up = (sys.executable, "-P", "-m", "reconciler", "demo", "up", "--dir", str(demo))
-        subprocess.run(up, cwd=self._folder, capture_output=True, timeout=60)
+        came = subprocess.run(up, cwd=self._folder, capture_output=True, text=True, timeout=60)
+        found = _ADDRESS.search(came.stdout + came.stderr)
+        if came.returncode or found is None or found[1] != self._url:
+            self._wrong.append(f"the daemon did not come again at {self._url}: {came.stdout}{came.stderr}")
         for _, page in self._open:
             page.expect("the daemon came again", *AWAY, *BACK)
 
