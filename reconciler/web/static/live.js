@@ -147,7 +147,7 @@
       failed = 0;
       if (source.readyState === EventSource.OPEN) show("live", "live");
       // A daemon that is slow to answer is asked less often.
-      rest = Math.max(1000 * Number(region.dataset.pace), 10 * (performance.now() - last));
+      rest = Math.max(1000 * Number(region.dataset.pace), 4 * (performance.now() - last));
     } catch {
       failed += 1;
       rest = Math.min(60000, 2000 * 2 ** failed);
@@ -189,7 +189,13 @@
     source?.close();
     source = new EventSource(`${root.dataset.root}/events${after ? `?after=${encodeURIComponent(after)}` : ""}`);
     source.addEventListener("open", () => {
-      if (down) { changed.set("", ""); plan(); }
+      if (down) { // what was put off while nobody answered is due now
+        clearTimeout(timer);
+        timer = failed = 0;
+        rest = 1000 * Number(region.dataset.pace);
+        changed.set("", "");
+        plan();
+      }
       tries = 0;
       down = 0;
       show("live", "live");
