@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import hashlib
 import os
 import stat
@@ -311,15 +310,6 @@ class Disk:
                 else:
                     os.unlink(entry.name, dir_fd=inner.fd)
         self.remove_folder(step, pit, name)
-
-
-def lock(folder: Folder) -> bool:
-    """Take the folder's lock until it is closed; False when somebody else has it."""
-    try:
-        fcntl.flock(folder.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _read_up_to(fd: int, limit: int) -> bytes:

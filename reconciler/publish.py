@@ -10,7 +10,6 @@ other content under the same run_id is.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import itertools
 import os
@@ -21,6 +20,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from reconciler import locks
 from reconciler.bounds import Bounds
 from reconciler.core.verify import CHUNK, Intake
 from reconciler.disk import faults, sync_folder, write_all
@@ -193,6 +193,7 @@ def _staging(root: Path, facts: Run, trace: Trace) -> Iterator[Path]:
             _lock(lock, folder)
         yield folder
     finally:
+        locks.free(lock)
         os.close(lock)
         if folder.exists():
             with suppress(OSError):  # what is left over goes with the next run
@@ -211,7 +212,7 @@ def _new_folder(root: Path, prefix: str) -> Path:
 
 def _lock(descriptor: int, folder: Path) -> None:
     """Tells other publishers that this folder is no leftover; one may have come before the lock."""
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    locks.wait(descriptor)
     if not os.path.samestat(os.fstat(descriptor), folder.stat()):
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
@@ -219,12 +220,13 @@ def _lock(descriptor: int, folder: Path) -> None:
 def _remove_leftovers(root: Path, trace: Trace) -> None:
     """Hidden folders whose publisher has died: their lock is free."""
     for folder in root.glob(f"{_HIDDEN}*"):
-        with suppress(BlockingIOError, FileNotFoundError):
+        with suppress(FileNotFoundError):
             lock = os.open(folder, _FOLDER | os.O_NOFOLLOW)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                trace("publish:remove")
-                shutil.rmtree(folder)
+                with locks.taken(lock) as ours:
+                    if ours:
+                        trace("publish:remove")
+                        shutil.rmtree(folder)
             finally:
                 os.close(lock)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from reconciler import locks
 from reconciler.errors import Reason, Terminal
 
 
@@ -36,18 +36,16 @@ def exclusive(state: Path) -> Iterator[None]:
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
+        locks.free(descriptor)
         os.close(descriptor)
 
 
 def _lock(descriptor: int) -> bool:
     """Take the lock; tried a few times, as `running` holds it for an instant to see whether anybody has it."""
     for _ in range(10):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            threading.Event().wait(0.02)
-        else:
+        if locks.take(descriptor):
             return True
+        threading.Event().wait(0.02)
     return False
 
 
@@ -58,12 +56,10 @@ def running(state: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not locks.share(descriptor)
     finally:
+        locks.free(descriptor)
         os.close(descriptor)
-    return False
 
 
 def make_private(folder: Path) -> None:

@@ -6,7 +6,6 @@ are right is left to the caller, and so is when a copy that was placed has to be
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from reconciler import locks
 from reconciler.core.verify import CHUNK
 from reconciler.disk import faults, sync_folder, write_all
 from reconciler.errors import Reason, Transient
@@ -45,7 +45,7 @@ class Part:
         try:
             self._lock()
         except BaseException:
-            os.close(self._descriptor)
+            self._close()
             raise
         return self
 
@@ -57,7 +57,7 @@ class Part:
                 if os.fstat(self._descriptor).st_size == 0:
                     self._path.unlink(missing_ok=True)
         finally:
-            os.close(self._descriptor)
+            self._close()
 
     def chunks(self) -> Iterator[bytes]:
         """What is there, from its start."""
@@ -114,16 +114,19 @@ class Part:
 
     def _lock(self) -> None:
         """The lock ends with the process that holds it, however it ends."""
-        with disk(self._path), suppress(BlockingIOError, FileNotFoundError):
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with disk(self._path), suppress(FileNotFoundError):
             # Whoever held it before may have placed the file: then this descriptor is of a whole copy.
-            if os.path.samestat(os.fstat(self._descriptor), self._path.lstat()):
+            if locks.take(self._descriptor) and os.path.samestat(os.fstat(self._descriptor), self._path.lstat()):
                 return
         raise Transient(
             Reason.CUSTODY_UNAVAILABLE,
             f"{self._path} is in use: another process fetches the same artifact",
             "nothing to do: it is tried again later",
         )
+
+    def _close(self) -> None:
+        locks.free(self._descriptor)
+        os.close(self._descriptor)
 
     def _read(self, position: int) -> bytes:
         with disk(self._path):

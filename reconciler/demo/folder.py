@@ -7,7 +7,6 @@ the word `ready` comes last, so that a demo that was never finished is not taken
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shlex
 import shutil
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from reconciler import locks
 from reconciler.errors import Reason, Terminal
 from reconciler.model import EnvironmentName
 from reconciler.settings import ENVIRONMENT_VARIABLE
@@ -171,10 +171,11 @@ class DemoFolder:
         """
         descriptor = os.open(self.marker, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            if not _locked(descriptor) or not self.exists:
-                message = f"another demo command is at work in {shown(self.path)}"
-                raise Terminal(Reason.STATE_LOCKED, message, "wait until it has ended")
-            yield
+            with locks.taken(descriptor) as ours:
+                if not ours or not self.exists:
+                    message = f"another demo command is at work in {shown(self.path)}"
+                    raise Terminal(Reason.STATE_LOCKED, message, "wait until it has ended")
+                yield
         finally:
             os.close(descriptor)
 
@@ -231,14 +232,6 @@ def shown(path: Path) -> str:
     with contextlib.suppress(ValueError, OSError):  # it is elsewhere, or the folder that this shell is in is gone
         path = path.relative_to(Path.cwd())
     return shlex.quote(str(path))
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _remove(path: Path) -> None:

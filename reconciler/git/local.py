@@ -9,7 +9,6 @@ moved away, or a remote that fails meanwhile would cost us what we have; one pro
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
@@ -17,6 +16,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from reconciler import locks
 from reconciler.bounds import Bounds
 from reconciler.clock import SystemClock
 from reconciler.errors import Reason, Transient
@@ -88,6 +88,7 @@ class LocalMirror:
                     threading.Event().wait(_WAIT_SECONDS)
                 yield
             finally:
+                locks.free(lock)
                 os.close(lock)
         finally:
             self._threads.release()
@@ -203,11 +204,7 @@ class LocalMirror:
 
     def _locked(self, lock: int) -> bool:
         with _disk(self._home):
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-            return True
+            return locks.take(lock)
 
     def _fetch(self, into: Path) -> None:
         self._git.network(

@@ -7,7 +7,6 @@ and asked for the lock later could find that its reading is stale, and fail.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
+from reconciler import locks
 from reconciler.core.strictjson import Malformed
 from reconciler.errors import Reason, Transient
 
@@ -113,9 +113,10 @@ def alone(path: Path) -> Iterator[None]:
     """Keep every other process from changing the schema; ends by itself when this process does."""
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        locks.wait(folder)
         yield
     finally:
+        locks.free(folder)
         os.close(folder)
 
 

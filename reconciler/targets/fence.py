@@ -16,7 +16,8 @@ import re
 from collections.abc import Collection, Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
-from reconciler.disk import Disk, Folder, lock
+from reconciler import locks
+from reconciler.disk import Disk, Folder
 from reconciler.errors import PolicyDenied, Reason, Transient
 from reconciler.model import Drift, DriftKind
 from reconciler.targets.layout import ACCEPTED, DISPLACED, ENVIRONMENT, FENCE, OWN, PRIVATE_MODE, RECORD_MODE, SERVICE
@@ -201,7 +202,7 @@ def take_turn(disk: Disk, own: Folder, token: int) -> Iterator[Turn]:
                 disk.make_folder("target:fence", fence, name, PRIVATE_MODE)
                 # A crash from here on leaves a raised fence: smaller tokens are refused, nothing else changed.
                 disk.sync("target:fence:settle", fence)
-            with fence.folder(name) as work:
+            with fence.folder(name) as work, _alone(work, token):
                 yield from _act(disk, Turn(disk, own, fence, token, work), fence, token)
         except Exception:
             # Whatever failed may have failed because a larger token came: then that is the reason, and our
@@ -210,6 +211,18 @@ def take_turn(disk: Disk, own: Folder, token: int) -> Iterator[Turn]:
                 disk.remove_folder("target:fence:retire", fence, name)
             check(fence.names(), token)
             raise
+
+
+@contextmanager
+def _alone(work: Folder, token: int) -> Iterator[None]:
+    with locks.taken(work.fd) as ours:
+        if not ours:
+            raise Transient(
+                Reason.TARGET_UNAVAILABLE,
+                f"somebody else works on this target with the same token {token}",
+                "wait for it; if two instances share one token, give each its own store or state directory",
+            )
+        yield
 
 
 def _act(disk: Disk, turn: Turn, fence: Folder, token: int) -> Iterator[Turn]:
@@ -227,12 +240,6 @@ def _enter(disk: Disk, fence: Folder, turn: Turn, token: int) -> None:
     Of two that come at once, either the smaller one sees the larger folder here, or the larger one's
     listing, which is later than its own folder, sees the smaller one and removes it.
     """
-    if not lock(turn.work):
-        raise Transient(
-            Reason.TARGET_UNAVAILABLE,
-            f"somebody else works on this target with the same token {token}",
-            "wait for it; if two instances share one token, give each its own store or state directory",
-        )
     names = fence.names()
     check(names, token)
     for name in names:

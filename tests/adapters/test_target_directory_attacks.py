@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -288,16 +289,47 @@ def test_a_token_that_no_store_could_follow_raises_no_fence(ground: Ground) -> N
 
 def test_the_same_token_twice_at_once_is_kept_apart(ground: Ground) -> None:
     ground.apply(A, token=5)
-    fd = os.open(ground.own / "fence" / "5", os.O_RDONLY)
+    work = ground.own / "fence" / "5"
+    fd = os.open(work, os.O_RDONLY)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
+        (work / "prepared").touch()
         with pytest.raises(Transient, match="same token"):
             ground.apply(B, token=5, run_id=102)
         assert tree(ground.current) == TREE_A
+        assert (work / "prepared").exists()  # whoever holds the lock goes on undisturbed
         ground.apply(B, token=6, run_id=102)  # a larger one need not wait for whoever was stopped
     finally:
         os.close(fd)
     assert tree(ground.current) == TREE_B
+
+
+def test_a_process_started_in_the_middle_of_a_turn_does_not_keep_its_lock(ground: Ground) -> None:
+    """Until it executes its program it has a copy of every descriptor: another thread may start one at any moment."""
+    copies: list[int] = []
+
+    def fork(step: str) -> None:
+        if step == "target:switch" and not copies:
+            copies.extend(os.dup(fd) for fd in open_at(ground.own / "fence" / "5"))
+
+    ground.apply(A, token=5, trace=fork)
+    try:
+        assert copies
+        ground.apply(B, token=5, run_id=102)
+    finally:
+        for fd in copies:
+            os.close(fd)
+    assert tree(ground.current) == TREE_B
+
+
+def open_at(path: Path) -> list[int]:
+    """This process's descriptors of a file or folder."""
+    found = []
+    for link in list(Path("/proc/self/fd").iterdir()):
+        with contextlib.suppress(FileNotFoundError):  # of the listing itself
+            if link.readlink() == path.resolve():
+                found.append(int(link.name))
+    return found
 
 
 def test_leftovers_of_any_shape_are_cleared(ground: Ground) -> None:
