@@ -383,7 +383,7 @@ def on_terminal(stage: Stage, width: int) -> str:
             while piece := os.read(here, 65_536):
                 shown += piece
     os.close(here)
-    return shown.decode().replace("\r\n", "\n")
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r(?=\n)", "", shown.decode())  # steering takes no room
 
 
 def plain(text: str) -> str:
