@@ -55,7 +55,9 @@ class Deadline:
 
 
 def seconds(number: float) -> str:
-    """For people: `0.012 s`, `3.5 s`."""
+    """For people: `0.9 ms`, `0.012 s`, `3.5 s`."""
+    if number < 0.01:
+        return f"{number * 1000:.1f} ms"
     return f"{number:.2g} s" if number < 10 else f"{number:.0f} s"
 
 

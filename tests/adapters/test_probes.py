@@ -381,3 +381,11 @@ def test_the_reader_of_answers_takes_bytes_as_they_come() -> None:
     stream = iter([whole[at : at + 1] for at in range(len(whole))])
     found = answers.read(lambda: next(stream, b""), (200,))
     assert (found.status, found.body) == (200, b"hello")
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(0.00004, "0.0 ms"), (0.00086, "0.9 ms"), (0.0096, "9.6 ms"), (0.012, "0.012 s"), (3.52, "3.5 s"), (61.0, "61 s")],
+)
+def test_times_are_told_in_a_unit_that_people_read(number: float, told: str) -> None:
+    assert network.seconds(number) == told
