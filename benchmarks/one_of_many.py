@@ -17,7 +17,7 @@ from benchmarks.kit.fleet import Fleet, small_artifact
 from benchmarks.kit.sides import Side, interleaved, own_cpu
 from benchmarks.kit.table import Row
 from benchmarks.merge_to_live import declared
-from reconciler.runner import Runner
+from reconciler.loop.runner import Runner
 from reconciler.wiring import System
 from tests.site import environment
 

@@ -16,7 +16,7 @@ from benchmarks.kit.benchmark import Benchmark, Setting
 from benchmarks.kit.sides import interleaved, own_cpu, tell
 from benchmarks.kit.table import Row
 from benchmarks.merge_to_live import declared
-from reconciler.runner import Runner
+from reconciler.loop.runner import Runner
 from reconciler.wiring import System
 
 GOAL = 1.3

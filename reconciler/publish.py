@@ -20,11 +20,11 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from reconciler import locks
 from reconciler.bounds import Bounds
 from reconciler.core.verify import CHUNK, Intake
-from reconciler.disk import faults, sync_folder, write_all
 from reconciler.errors import IntegrityError, PolicyDenied, Reason, ReconcilerError, Terminal, Transient
+from reconciler.machine import locks
+from reconciler.machine.disk import faults, sync_folder, write_all
 from reconciler.model import Artifact, Digest, Run
 from reconciler.ports import Trace
 from reconciler.sources import layout

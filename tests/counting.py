@@ -217,7 +217,8 @@ def main(settings_file: Path, commands: IO[str], answers: IO[str]) -> None:
     """Do what each line says, and answer it with a line."""
     meter = Meter(settings_file.parent)
     meter.install()
-    from reconciler import statefolder, wiring
+    from reconciler import wiring
+    from reconciler.machine import statefolder
     from reconciler.model import EnvironmentName
     from reconciler.settings import load
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.bounds import Bounds
-from reconciler.clock import SystemClock
 from reconciler.core.declare import Declaration
+from reconciler.machine.clock import SystemClock
 from reconciler.model import EnvironmentName, Observation
 from reconciler.ports import Parts, Target, Trace
 from reconciler.targets import directory

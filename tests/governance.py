@@ -12,11 +12,11 @@ from pathlib import Path
 import yaml
 
 from reconciler import wiring
+from reconciler.declarations.tracker import Tracker
 from reconciler.errors import Reason
+from reconciler.loop.runner import Runner
 from reconciler.model import CommitId, Gate, GateResult, Status, Sync
 from reconciler.ports import Trace
-from reconciler.runner import Runner
-from reconciler.tracker import Tracker
 from tests.archives import zip_of
 from tests.factories import sha256
 from tests.site import Site, environment

@@ -10,9 +10,9 @@ from random import Random
 import pytest
 
 from reconciler.bounds import Bounds
-from reconciler.clock import SystemClock
 from reconciler.core.running import ActivateSpec
 from reconciler.errors import Reason, Terminal
+from reconciler.machine.clock import SystemClock
 from reconciler.model import EnvironmentName
 from reconciler.ports import Activator, Job, Parts
 

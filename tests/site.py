@@ -24,14 +24,15 @@ from typing import IO
 import yaml
 from typer.testing import CliRunner
 
-from reconciler import statefolder, wiring
+from reconciler import wiring
 from reconciler.bounds import Bounds
 from reconciler.cli.app import app
 from reconciler.core.audit import Entry
+from reconciler.loop.runner import Runner
+from reconciler.machine import statefolder
 from reconciler.model import CommitId, EnvironmentName, RunId, Status
 from reconciler.ports import Store, Trace
 from reconciler.publish import publish
-from reconciler.runner import Runner
 from reconciler.settings import load
 from tests.archives import zip_of
 from tests.factories import RUN, sha256

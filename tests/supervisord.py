@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.clock import SystemClock
+from reconciler.machine.clock import SystemClock
 
 _DEFAULTS = {"startsecs": "0", "startretries": "1", "autostart": "false", "stopwaitsecs": "2"}
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from reconciler.clock import SystemClock
+from reconciler.machine.clock import SystemClock
 
 _INSIDE = """
 mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system && "$0" --user --log-level=warning --log-target=console

@@ -21,9 +21,9 @@ from typing import Literal
 from sqlalchemy import Connection
 
 from reconciler.bounds import Bounds
-from reconciler.catalog import Catalog
 from reconciler.core.audit import Kind, attempted
 from reconciler.core.contents import FileFact
+from reconciler.declarations.catalog import Catalog
 from reconciler.errors import Reason
 from reconciler.git import Mirror
 from reconciler.model import (

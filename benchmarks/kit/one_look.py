@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from benchmarks.kit.sides import seconds
-from reconciler import statefolder, wiring
+from reconciler import wiring
+from reconciler.machine import statefolder
 from reconciler.settings import load
 
 

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from reconciler import jobs
 from reconciler.activators.failing import failed, how, shown
 from reconciler.core.allowance import CommandAllowance, not_allowed
 from reconciler.core.running import ActivateSpec
+from reconciler.machine import jobs
+from reconciler.machine.programs import run
 from reconciler.model import EnvironmentName
 from reconciler.ports import Activator, Job, Parts
-from reconciler.programs import run
 
 KEY = "activators.command.allow"
 

@@ -6,8 +6,8 @@ import signal
 
 from reconciler.core.delivery import forms, masked
 from reconciler.errors import Reason, Terminal
+from reconciler.machine.programs import Ended
 from reconciler.ports import Job
-from reconciler.programs import Ended
 
 _LAST_LINES = 3
 _LAST_CHARACTERS = 400

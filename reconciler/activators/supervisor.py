@@ -23,10 +23,10 @@ from reconciler.core.allowance import Allowance, not_allowed
 from reconciler.core.delivery import forms
 from reconciler.core.running import ActivateSpec
 from reconciler.errors import CredentialsNeeded, Reason, Terminal
+from reconciler.machine.programs import Output
 from reconciler.model import EnvironmentName
 from reconciler.net import Secret, VariableName, origin
 from reconciler.ports import Activator, Clock, Job, Parts
-from reconciler.programs import Output
 
 KEY = "activators.supervisor.allow"
 _CALL_SECONDS = 5.0

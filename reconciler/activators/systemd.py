@@ -16,14 +16,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from reconciler import jobs
 from reconciler.activators.failing import failed, how, shown
 from reconciler.core.allowance import Allowance, not_allowed
 from reconciler.core.running import ActivateSpec
 from reconciler.errors import Reason, Terminal
+from reconciler.machine import jobs
+from reconciler.machine.programs import Ended, run
 from reconciler.model import EnvironmentName
 from reconciler.ports import Activator, Job, Parts
-from reconciler.programs import Ended, run
 
 KEY = "activators.systemd.allow"
 _LOOK_SECONDS = 5.0

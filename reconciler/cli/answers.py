@@ -110,7 +110,7 @@ def describe(
 def _describe_past(config: Path | None, environment: str, text: str, output: Output) -> None:
     from reconciler import documents
     from reconciler.cli import account, forms, memory, past
-    from reconciler.clock import SystemClock
+    from reconciler.machine.clock import SystemClock
 
     at = past.instant(text)
     if at is None:
@@ -134,7 +134,7 @@ def why(ctx: typer.Context, environment: EnvironmentArgument, output: OutputOpti
     from reconciler import documents
     from reconciler.cli import forms, memory, story
     from reconciler.cli.render import Page
-    from reconciler.clock import SystemClock
+    from reconciler.machine.clock import SystemClock
     from reconciler.model import Verdict
 
     with memory.recall(settings_file(ctx)) as known:

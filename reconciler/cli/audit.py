@@ -130,8 +130,8 @@ def checkpoint(ctx: typer.Context, output: DocumentOption = DocumentOutput.TABLE
 
 def _write(store: Store, signer: Signer | None, out: BinaryIO) -> int:
     """Entries, each checkpoint behind the entry that it speaks of, the end, and a signature over all of it."""
-    from reconciler.clock import SystemClock
     from reconciler.core.audit import START, checkpoint_line, line, trailer
+    from reconciler.machine.clock import SystemClock
 
     checkpoints = sorted(store.checkpoints(), key=lambda made: (made.entries, made.at))
     count, head = 0, START.hash
@@ -165,7 +165,7 @@ def _write_file(store: Store, signer: Signer | None, file: Path) -> int:
 
 def _signer(settings: Settings) -> Signer | None:
     """With the key of the daemon. None while it has none of its own; one that the settings name must be there."""
-    from reconciler.notary import OWN_KEY
+    from reconciler.chores.notary import OWN_KEY
     from reconciler.signing import Signer
     from reconciler.wiring import silent
 

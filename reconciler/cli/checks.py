@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from reconciler import statefolder, wiring
+from reconciler import wiring
 from reconciler.cli import memory, permitted, render
 from reconciler.cli.exits import hint_of
 from reconciler.cli.render import Cell
@@ -25,6 +25,7 @@ from reconciler.core.notifying import Route
 from reconciler.core.readable import counted, moment
 from reconciler.documents import Document
 from reconciler.errors import PolicyDenied, Reason, ReconcilerError
+from reconciler.machine import statefolder
 from reconciler.model import RunId
 from reconciler.notifications.channel import Channel, NotSent
 from reconciler.ports import Checkable, Source

@@ -20,11 +20,11 @@ _DECISIONS = 4
 if TYPE_CHECKING:
     from reconciler.cli.log import Log
     from reconciler.cli.reports import Reports
-    from reconciler.daemon import Daemon
+    from reconciler.loop.daemon import Daemon
+    from reconciler.loop.runner import Runner
     from reconciler.metrics.figures import Figures
     from reconciler.metrics.passes import Passes
     from reconciler.model import EnvironmentName, Status
-    from reconciler.runner import Runner
     from reconciler.settings import Settings
     from reconciler.web import Opened
     from reconciler.wiring import System
@@ -39,7 +39,7 @@ def run(ctx: typer.Context) -> None:
 
     from reconciler.cli.log import open_log
     from reconciler.cli.reports import Reports
-    from reconciler.clock import SystemClock
+    from reconciler.machine.clock import SystemClock
     from reconciler.metrics.passes import Passes
 
     passes = Passes(SystemClock(), uuid.uuid4().hex[:4])
@@ -292,8 +292,9 @@ def _pass(system: System, names: Sequence[EnvironmentName]) -> list[Status]:
 @contextlib.contextmanager
 def _system(config: Path | None, passes: Passes | None = None) -> Iterator[System]:
     """Every part, for the one process that may act; `passes` hears what they do."""
-    from reconciler import statefolder, wiring
+    from reconciler import wiring
     from reconciler.cli import memory
+    from reconciler.machine import statefolder
     from reconciler.settings import load
 
     settings = load(config)

@@ -182,8 +182,8 @@ def publish(
     from reconciler import wiring
     from reconciler.bounds import Bounds
     from reconciler.cli.progress import showing
-    from reconciler.clock import SystemClock
     from reconciler.core.readable import counted
+    from reconciler.machine.clock import SystemClock
     from reconciler.model import Run, RunId
     from reconciler.publish import publish as store_run
     from reconciler.settings import load

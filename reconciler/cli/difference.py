@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reconciler import documents, wiring
-from reconciler.catalog import Declared as DeclaredFile
 from reconciler.cli import memory
 from reconciler.cli.exits import ExitCode, Stop
 from reconciler.cli.render import Cell, Page, note
+from reconciler.declarations.catalog import Declared as DeclaredFile
 from reconciler.errors import PolicyDenied, Reason, Transient
 from reconciler.model import CommitId, Declared, Drift, EnvironmentName, Observation
 from reconciler.pipeline.home import find_home

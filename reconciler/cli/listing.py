@@ -15,8 +15,8 @@ from reconciler.cli import forms, lives, render, story
 from reconciler.cli.memory import Memory, chosen, hand_of
 from reconciler.cli.options import Output
 from reconciler.cli.render import Cell, Page, age, span, word
-from reconciler.clock import SystemClock
 from reconciler.core.readable import ARROW, moment, short
+from reconciler.machine.clock import SystemClock
 from reconciler.model import Attempt, EnvironmentName, OperatorHand, Status, Transition
 from reconciler.ports import Store
 

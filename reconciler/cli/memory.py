@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler import statefolder, wiring
+from reconciler import wiring
 from reconciler.cli import render
 from reconciler.cli.exits import ExitCode, Stop
+from reconciler.machine import statefolder
 from reconciler.model import EnvironmentName, OperatorHand, Status
 from reconciler.ports import Store, Trace
 from reconciler.settings import Settings, find_file, load

@@ -19,7 +19,7 @@ def notify(
     It says that it is a test, counts for nothing, and is not recorded.
     """
     from reconciler.cli.render import note, say
-    from reconciler.clock import SystemClock
+    from reconciler.machine.clock import SystemClock
     from reconciler.notifications import words
     from reconciler.notifications.channel import NotSent
     from reconciler.settings import load

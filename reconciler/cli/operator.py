@@ -82,9 +82,9 @@ def accept_rewrite(
     Until then every environment holds with BranchRewritten. It approves nothing: a file that stands otherwise than
     it was last let in holds until it goes back to that.
     """
-    from reconciler import statefolder
     from reconciler.cli import memory
     from reconciler.cli.render import say
+    from reconciler.machine import statefolder
 
     _expect_reason(reason)
     with memory.recall(settings_file(ctx)) as known:
@@ -114,9 +114,9 @@ def _rewrite(known: Memory, commit: str, reason: str) -> Rewrite:
         Stop: There is not, or the commit is not one of the branch.
     """
     from reconciler import wiring
-    from reconciler.clock import SystemClock
+    from reconciler.declarations.tracker import NothingToAccept, accepted_rewrite
+    from reconciler.machine.clock import SystemClock
     from reconciler.model import CommitId
-    from reconciler.tracker import NothingToAccept, accepted_rewrite
 
     repository = wiring.open_repository(known.settings)
     try:
@@ -160,15 +160,15 @@ class _Work:
 
     def save(self, what: str, hand: OperatorHand) -> None:
         """Remember and audit."""
-        from reconciler.clock import SystemClock
+        from reconciler.machine.clock import SystemClock
 
         self.memory.store.save_hand(self.name, hand, what, SystemClock().now())
 
     def done(self, what: str, *, before: str = "", wake: bool = True) -> None:
         """Say what was done, and wake the daemon for it."""
-        from reconciler import statefolder
         from reconciler.cli import memory
         from reconciler.cli.render import say
+        from reconciler.machine import statefolder
 
         say(f"{before}{self.name} {what}")
         if wake:

@@ -37,7 +37,7 @@ def wait(
     Exits with 5 when one did not in time. An environment that is Ready before its new declaration was seen is Ready:
     after a merge, wait for `run=ID`.
     """
-    from reconciler.clock import SystemClock
+    from reconciler.machine.clock import SystemClock
     from reconciler.settings import load
 
     holds = parse(condition)

@@ -33,8 +33,8 @@ from reconciler.bounds import Bounds
 from reconciler.core.verify import Intake, VerifiedArtifact, verify
 from reconciler.custody.guard import Fetch, Guarded, source_fault
 from reconciler.custody.part import Part, disk, settle
-from reconciler.disk import sync_folder
 from reconciler.errors import IntegrityError, PolicyDenied, Reason, ReconcilerError, Terminal, Transient
+from reconciler.machine.disk import sync_folder
 from reconciler.model import Digest
 from reconciler.ports import Clock, Trace
 

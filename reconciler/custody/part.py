@@ -14,10 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from reconciler import locks
 from reconciler.core.verify import CHUNK
-from reconciler.disk import faults, sync_folder, write_all
 from reconciler.errors import Reason, Transient
+from reconciler.machine import locks
+from reconciler.machine.disk import faults, sync_folder, write_all
 from reconciler.ports import Trace
 
 _APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler import locks
 from reconciler.errors import Reason, Terminal
+from reconciler.machine import locks
 from reconciler.model import EnvironmentName
 from reconciler.settings import ENVIRONMENT_VARIABLE
 

@@ -7,13 +7,13 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from reconciler.clock import SystemClock
 from reconciler.demo.ci import Ci
 from reconciler.demo.clone import Clone
 from reconciler.demo.folder import DemoFolder, faults
 from reconciler.demo.process import Process, command
 from reconciler.demo.story import Story
 from reconciler.demo.watch import Watch
+from reconciler.machine.clock import SystemClock
 from reconciler.model import EnvironmentName
 from reconciler.ports import Clock
 from reconciler.settings import load

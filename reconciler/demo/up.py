@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from reconciler.clock import SystemClock
 from reconciler.core.declare import FOLDER
 from reconciler.demo import pages, service
 from reconciler.demo.ci import source_tree
@@ -24,6 +23,7 @@ from reconciler.demo.programs import expect_programs
 from reconciler.demo.story import Story
 from reconciler.demo.tour import DEV, ENVIRONMENTS, PROD, STAGING, Tour, open_tour
 from reconciler.errors import Reason, Terminal
+from reconciler.machine.clock import SystemClock
 from reconciler.model import EnvironmentName, RunId
 from reconciler.settings import ENVIRONMENT_VARIABLE
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Collection
 from contextlib import closing
 from threading import Event
 
-from reconciler import statefolder, wiring
+from reconciler import wiring
 from reconciler.demo.folder import DemoFolder, shown
 from reconciler.demo.process import Process
 from reconciler.errors import Reason, Terminal
+from reconciler.machine import statefolder
 from reconciler.model import EnvironmentName, Status
 from reconciler.ports import Clock
 from reconciler.settings import Settings

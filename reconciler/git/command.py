@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Self
 
 from reconciler.bounds import Bounds
-from reconciler.clock import SystemClock
 from reconciler.errors import Reason, Transient
 from reconciler.git.processes import PROCESSES, restrain
 from reconciler.git.remote import Remote, shown
+from reconciler.machine.clock import SystemClock
 from reconciler.ports import Trace
 
 CHUNK = 256 * 1024

@@ -16,12 +16,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from reconciler import locks
 from reconciler.bounds import Bounds
-from reconciler.clock import SystemClock
 from reconciler.errors import Reason, Transient
 from reconciler.git.command import Git, GitFailed
 from reconciler.git.remote import Remote, is_commit
+from reconciler.machine import locks
+from reconciler.machine.clock import SystemClock
 from reconciler.model import CommitId
 
 TIP = "refs/reconciler/tip"

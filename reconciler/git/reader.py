@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from reconciler.bounds import Bounds
-from reconciler.clock import SystemClock
 from reconciler.git import objects
 from reconciler.git.command import CHUNK, COMPLAINT_BYTES, Git, GitFailed, last_words
 from reconciler.git.local import LocalMirror
 from reconciler.git.processes import PROCESSES
 from reconciler.git.remote import is_commit
+from reconciler.machine.clock import SystemClock
 
 READERS = 4
 """Most processes of one mirror."""

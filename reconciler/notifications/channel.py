@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from reconciler import jobs
 from reconciler.errors import ReconcilerError
+from reconciler.machine import jobs
 from reconciler.net import Secret
 from reconciler.notifications.addresses import BadAddress, Kind, kind_of
 from reconciler.notifications.words import Message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reconciler.catalog import Catalog
+from reconciler.declarations.catalog import Catalog
 from reconciler.pipeline.rulebook import Rulebook
 from reconciler.pipeline.soaks import Soaks
 from reconciler.ports import Checks

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from reconciler.catalog import Declared as DeclaredFile
 from reconciler.core.approve import Approval
 from reconciler.core.declare import Declaration, PromoteSpec
 from reconciler.core.plan import Wanted
 from reconciler.core.promotion import judge_promotion, strictest
 from reconciler.core.yamltree import Problem
+from reconciler.declarations.catalog import Declared as DeclaredFile
 from reconciler.errors import PolicyDenied, Reason
 from reconciler.model import (
     Action,

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from reconciler.catalog import Declared as DeclaredFile
 from reconciler.core.declare import Declaration, Reading
 from reconciler.core.folder import is_regular, read_entry
 from reconciler.core.yamltree import MAX_BYTES
+from reconciler.declarations.catalog import Declared as DeclaredFile
 from reconciler.errors import PolicyDenied, Reason
 from reconciler.model import Accepted, CommitId, EnvironmentName, Observation, Release, TreeEntry
 from reconciler.pipeline.world import World

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from reconciler.catalog import Declared as DeclaredFile
 from reconciler.core.approve import Approval, Judge
 from reconciler.core.asked import pending
 from reconciler.core.declare import Declaration, PromoteSpec, Reading
 from reconciler.core.policy import Policy, Step, Version
+from reconciler.declarations.catalog import Declared as DeclaredFile
 from reconciler.model import Accepted, Change, CommitId, GateResult, Verdict
 from reconciler.pipeline.changes import History
 from reconciler.pipeline.home import Home, reading_at, reading_of

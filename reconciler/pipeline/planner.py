@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NoReturn, TypeVar
 
-from reconciler.catalog import Declared as DeclaredFile
 from reconciler.core.approve import Approval
 from reconciler.core.declare import Declaration
 from reconciler.core.plan import INSTALLS, Plan, Proposed, Wanted, decide
 from reconciler.core.schedule import repair_from
+from reconciler.declarations.catalog import Declared as DeclaredFile
 from reconciler.errors import BAD_BYTES, DID_NOT_RUN, Reason
 from reconciler.model import (
     Accepted,

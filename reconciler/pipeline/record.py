@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from reconciler.catalog import Declared as DeclaredFile
 from reconciler.core.approve import Approval
 from reconciler.core.plan import Plan, plan_digest
+from reconciler.declarations.catalog import Declared as DeclaredFile
 from reconciler.errors import DID_NOT_RUN, Reason, ReconcilerError
 from reconciler.model import (
     Accepted,

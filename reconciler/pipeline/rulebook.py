@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from reconciler.catalog import Catalog
 from reconciler.core.approve import Judge
 from reconciler.core.asked import pending
 from reconciler.core.declare import FOLDER, POLICY
@@ -20,6 +19,7 @@ from reconciler.core.folder import is_regular, policy_entry
 from reconciler.core.policy import Policy
 from reconciler.core.rules import NO_POLICY, Entry, PolicyDocument, PolicyReading, Rules, read_policy
 from reconciler.core.yamltree import MAX_BYTES
+from reconciler.declarations.catalog import Catalog
 from reconciler.errors import WAITS_FOR_PEOPLE, PolicyDenied, Reason, ReconcilerError
 from reconciler.model import AcceptedPolicy, Change, CommitId, EnvironmentName, Gate, GateResult, TreeEntry, Verdict
 from reconciler.pipeline.changes import History

@@ -10,10 +10,10 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
-from reconciler.catalog import Declared as DeclaredFile
 from reconciler.core.approve import Approval, standing
 from reconciler.core.declare import Declaration
 from reconciler.core.plan import INSTALLS, decide
+from reconciler.declarations.catalog import Declared as DeclaredFile
 from reconciler.errors import BAD_BYTES, Reason
 from reconciler.model import Action, Attempt, Digest, Gate, OperatorHand, Outcome, Status, Sync
 from reconciler.pipeline import record

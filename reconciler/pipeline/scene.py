@@ -6,8 +6,8 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
-from reconciler.catalog import Declared as DeclaredFile
 from reconciler.core.approve import Approval
+from reconciler.declarations.catalog import Declared as DeclaredFile
 from reconciler.errors import Reason, ReconcilerError, Transient
 from reconciler.model import (
     Attempt,

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.catalog import Catalog
 from reconciler.core import strict
 from reconciler.core.alterations import entries_altered
 from reconciler.core.declare import POLICY
 from reconciler.core.plandoc import PolicyChange, WayBack
 from reconciler.core.rules import PolicyReading, Rules
+from reconciler.declarations.catalog import Catalog
 from reconciler.errors import ReconcilerError
 from reconciler.model import CommitId, GateResult, Release, Verdict
 from reconciler.pipeline import Fleet, Rulebook, World

@@ -10,12 +10,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from reconciler.catalog import Catalog
-from reconciler.catalog import Declared as DeclaredFile
 from reconciler.core.alterations import altered
 from reconciler.core.declare import FOLDER, Declaration, Reading
 from reconciler.core.plan import INSTALLS, Proposed
 from reconciler.core.plandoc import Brief, ChangePlan, EnvironmentPlan, Running, release_name
+from reconciler.declarations.catalog import Catalog
+from reconciler.declarations.catalog import Declared as DeclaredFile
+from reconciler.declarations.tracker import rewritten
 from reconciler.errors import Reason, Transient
 from reconciler.model import CommitId, Declared, EnvironmentName, Gate, GateResult, Verdict
 from reconciler.pipeline import Fleet, Planned, Planner, Rulebook, Soaks, World
@@ -25,7 +26,6 @@ from reconciler.pipeline.world import Held
 from reconciler.planning.common import CommonRules
 from reconciler.planning.evidence import Before, Evidence, Listings
 from reconciler.prober import Remembered
-from reconciler.tracker import rewritten
 
 CONCERNED = 50
 """Environments that are looked at although their own file stays as it is."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from reconciler.catalog import Catalog
 from reconciler.core.plandoc import ChangePlan
+from reconciler.declarations.catalog import Catalog
 from reconciler.errors import Reason, ReconcilerError
 from reconciler.model import Digest, EnvironmentName, OpenRequest, PlanNotice
 from reconciler.pipeline import World

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from reconciler import jobs
 from reconciler.core.allowance import CommandAllowance, not_allowed
 from reconciler.core.running import HealthSpec
 from reconciler.errors import PolicyDenied
+from reconciler.machine import jobs
+from reconciler.machine.programs import Ended, run
 from reconciler.model import EnvironmentName, Probed
 from reconciler.ports import Clock, Job, Parts, Probe
 from reconciler.probes.network import Deadline
-from reconciler.programs import Ended, run
 
 KEY = "probes.command.allow"
 OUTPUT_BYTES = 4 * 1024

@@ -17,9 +17,9 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
-from reconciler import locks
 from reconciler.core.strictjson import Malformed
 from reconciler.errors import Reason, Transient
+from reconciler.machine import locks
 
 BUSY_SECONDS = 10.0
 """How long a writer waits for another one; a hundred times what the longest transaction takes."""

@@ -23,8 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from reconciler.core.approve import Approval
 from reconciler.core.declare import Declaration
 from reconciler.core.verify import VerifiedArtifact
-from reconciler.disk import Disk, Folder, faults
 from reconciler.errors import IntegrityError, Reason
+from reconciler.machine.disk import Disk, Folder, faults
 from reconciler.model import Digest, EnvironmentName, Observation, Readiness, RunId, Service
 from reconciler.ports import Parts, Premises, Target, Targets
 from reconciler.targets import fence, records

@@ -16,9 +16,9 @@ import re
 from collections.abc import Collection, Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
-from reconciler import locks
-from reconciler.disk import Disk, Folder
 from reconciler.errors import PolicyDenied, Reason, Transient
+from reconciler.machine import locks
+from reconciler.machine.disk import Disk, Folder
 from reconciler.model import Drift, DriftKind
 from reconciler.targets.layout import ACCEPTED, DISPLACED, ENVIRONMENT, FENCE, OWN, PRIVATE_MODE, RECORD_MODE, SERVICE
 from reconciler.targets.manifest import printable

@@ -16,8 +16,8 @@ from reconciler import archive
 from reconciler.bounds import Bounds
 from reconciler.core.approve import Approval
 from reconciler.core.verify import VerifiedArtifact
-from reconciler.disk import Disk, Folder
 from reconciler.errors import Reason, Transient
+from reconciler.machine.disk import Disk, Folder
 from reconciler.targets import records
 from reconciler.targets.fence import Turn
 from reconciler.targets.layout import MANIFESTS, OWN, PUBLIC_MODE, RECORD_MODE, RELEASES, ReleaseId

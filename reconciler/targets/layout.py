@@ -19,8 +19,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from reconciler.disk import Disk, Folder
 from reconciler.errors import PolicyDenied, Reason, Transient
+from reconciler.machine.disk import Disk, Folder
 from reconciler.model import Digest, RunId
 
 CURRENT = "current"

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from reconciler.disk import Folder, Written
+from reconciler.machine.disk import Folder, Written
 from reconciler.model import Drift, DriftKind
 
 MAX_DRIFT = 200

@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.core.delivery import fingerprint
-from reconciler.disk import Folder
 from reconciler.errors import Reason
+from reconciler.machine.disk import Folder
 from reconciler.model import Activation, CommitId, Digest, Drift, DriftKind, Failed, RunId, Service
 from reconciler.targets import records
 from reconciler.targets.layout import ENVIRONMENT, OWN, RECORD_MODE, SERVICE

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from reconciler.disk import Folder
+from reconciler.machine.disk import Folder
 from reconciler.model import (
     Accepted,
     Digest,

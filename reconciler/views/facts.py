@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from reconciler.catalog import Catalog
 from reconciler.core.contents import FileFact
+from reconciler.declarations.catalog import Catalog
 from reconciler.model import Digest, EnvironmentName, Status
 from reconciler.ports import Clock, Repository, Store
 from reconciler.views.recall import Recall

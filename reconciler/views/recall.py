@@ -12,10 +12,10 @@ from collections.abc import Callable, Hashable, Set
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from reconciler.catalog import Catalog
 from reconciler.core.declare import Reading
 from reconciler.core.readable import plain
 from reconciler.core.services import Service, services
+from reconciler.declarations.catalog import Catalog
 from reconciler.errors import ReconcilerError
 from reconciler.model import CommitId, Declared, EnvironmentName, Status
 from reconciler.ports import Repository, Store

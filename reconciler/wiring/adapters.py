@@ -16,8 +16,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from reconciler.activators.announced import AnnouncedActivator
-from reconciler.clock import SystemClock
 from reconciler.errors import Reason, Terminal
+from reconciler.machine.clock import SystemClock
 from reconciler.ports import (
     Activator,
     Forge,

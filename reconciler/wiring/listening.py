@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from reconciler.daemon import Daemon
+from reconciler.loop.daemon import Daemon
+from reconciler.loop.runner import Runner
 from reconciler.pipeline import World
 from reconciler.ports import (
     Addressed,
 )
-from reconciler.runner import Runner
 from reconciler.settings import Settings
 
 if TYPE_CHECKING:

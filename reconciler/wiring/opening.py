@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
-from reconciler import programs
-from reconciler.clock import SystemClock
+from reconciler.chores.notary import Notary, appoint
 from reconciler.core.declare import FOLDER
 from reconciler.git import Mirror, kill_all
 from reconciler.git.branches import Branches
-from reconciler.notary import Notary, appoint
+from reconciler.machine import programs
+from reconciler.machine.clock import SystemClock
+from reconciler.machine.statefolder import make_private
 from reconciler.ports import (
     Clock,
     Parts,
@@ -18,7 +19,6 @@ from reconciler.ports import (
     Trace,
 )
 from reconciler.settings import Settings
-from reconciler.statefolder import make_private
 from reconciler.stores.heard import HeardStore, Hearer
 from reconciler.stores.sql import SqlStore
 

@@ -11,17 +11,23 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
-from reconciler.beside import Beside
-from reconciler.catalog import Catalog
-from reconciler.clock import SystemClock
+from reconciler.chores.notary import FOLLOWED_AT_REST_SECONDS, FOLLOWED_SECONDS
+from reconciler.chores.plans import Plans
+from reconciler.chores.retention import collect
+from reconciler.chores.reverts import Reverts, Say
+from reconciler.chores.rollouts import Rollouts
 from reconciler.core.soak import GAP
 from reconciler.custody import Announced, DiskCustody
-from reconciler.daemon import Chore, Daemon, Pace
-from reconciler.driftwatch import DriftWatch
+from reconciler.declarations.catalog import Catalog
+from reconciler.declarations.tracker import Tracker
+from reconciler.loop.beside import Beside
+from reconciler.loop.daemon import Chore, Daemon, Pace
+from reconciler.loop.driftwatch import DriftWatch
+from reconciler.loop.runner import Began, Report, Runner, unheard
+from reconciler.machine.clock import SystemClock
+from reconciler.machine.statefolder import make_private, wake_folder
 from reconciler.model import CommitId, EnvironmentName
-from reconciler.notary import FOLLOWED_AT_REST_SECONDS, FOLLOWED_SECONDS
 from reconciler.pipeline import Fleet, Rulebook, Soaks, World
-from reconciler.plans import Plans
 from reconciler.ports import (
     Parts,
     PullRequests,
@@ -29,14 +35,8 @@ from reconciler.ports import (
     Trace,
 )
 from reconciler.prober import Prober, Remembered
-from reconciler.retention import collect
-from reconciler.reverts import Reverts, Say
-from reconciler.rollouts import Rollouts
-from reconciler.runner import Began, Report, Runner, unheard
 from reconciler.secretkeeper import SecretKeeper
 from reconciler.settings import Settings
-from reconciler.statefolder import make_private, wake_folder
-from reconciler.tracker import Tracker
 from reconciler.wiring.adapters import activators_of, forge_of, probes_of, sources_of, targets_of
 from reconciler.wiring.opening import open_branches, open_notary, open_repository, silent
 

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from reconciler.clock import SystemClock
 from reconciler.errors import Reason, Transient
 from reconciler.github import Api, GitHubOptions, connect
+from reconciler.machine.clock import SystemClock
 from tests.adapters.runs import parts
 from tests.adapters.servers import Request, Script, ScriptedServer, answer
 

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from reconciler.bounds import Bounds
-from reconciler.clock import SystemClock
+from reconciler.machine.clock import SystemClock
 from reconciler.model import Artifact, Run, RunId
 from reconciler.ports import Parts
 from tests import factories

@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from reconciler.activators.supervisor import create
 from reconciler.bounds import Bounds
-from reconciler.clock import SystemClock
 from reconciler.core.running import ActivateSpec
 from reconciler.errors import PolicyDenied, Reason
+from reconciler.machine.clock import SystemClock
 from reconciler.model import EnvironmentName
 from reconciler.ports import Activator
 from tests.jobs import PROD, SECRET, ends, failure, job, parts

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from reconciler.activators.systemd import create, in_words
-from reconciler.clock import SystemClock
 from reconciler.core.delivery import render
 from reconciler.core.running import ActivateSpec
 from reconciler.errors import PolicyDenied, Reason, Terminal
+from reconciler.machine.clock import SystemClock
 from reconciler.model import EnvironmentName
 from reconciler.ports import Activator
 from tests.core.test_delivery import VALUES

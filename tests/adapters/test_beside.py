@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from reconciler.beside import LONGEST_WAIT, Beside
+from reconciler.loop.beside import LONGEST_WAIT, Beside
 
 SECONDS = 10.0
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.bounds import Bounds
-from reconciler.clock import SystemClock
 from reconciler.custody import DiskCustody
 from reconciler.errors import IntegrityError, PolicyDenied, Reason, ReconcilerError, Transient
+from reconciler.machine.clock import SystemClock
 from reconciler.model import Digest
 from reconciler.ports import ArtifactStream, Trace
 from tests.contracts.test_custody_contract import DATA, DIGEST, LIMIT, Bytes, Stream, broken_after, never
@@ -451,7 +451,7 @@ DYING = """
 import os, sys
 from pathlib import Path
 from reconciler.bounds import Bounds
-from reconciler.clock import SystemClock
+from reconciler.machine.clock import SystemClock
 from reconciler.custody import DiskCustody
 from tests.contracts.test_custody_contract import DIGEST, LIMIT, Bytes
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler import driftwatch
-from reconciler.clock import SystemClock
-from reconciler.driftwatch import DriftWatch
+from reconciler.loop import driftwatch
+from reconciler.loop.driftwatch import DriftWatch
+from reconciler.machine.clock import SystemClock
 from reconciler.model import EnvironmentName
 
 SECONDS = 20.0

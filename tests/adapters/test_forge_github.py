@@ -12,13 +12,13 @@ import pytest
 from pydantic import ValidationError
 
 from reconciler.bounds import Bounds
-from reconciler.clock import SystemClock
 from reconciler.errors import Reason, Terminal, Transient
 from reconciler.forges import github as adapter
 from reconciler.forges.github import answers
 from reconciler.forges.github.people import People, person
 from reconciler.git import Mirror
 from reconciler.github import GitHubOptions, connect
+from reconciler.machine.clock import SystemClock
 from reconciler.model import ChangeRequest, CommitId, Decision, ForgeFacts, Person, Review
 from reconciler.ports import Forge, Parts
 from tests.github import bodies

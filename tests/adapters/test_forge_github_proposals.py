@@ -10,11 +10,11 @@ from random import Random
 import pytest
 
 from reconciler.bounds import Bounds
-from reconciler.clock import SystemClock
 from reconciler.errors import CredentialsNeeded, Reason, Transient
 from reconciler.forges.github import answers
 from reconciler.forges.github.proposals import Proposals
 from reconciler.github import GitHubOptions, connect
+from reconciler.machine.clock import SystemClock
 from reconciler.model import Proposal
 from reconciler.ports import Parts
 from tests.github import bodies

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from reconciler import catalog as catalogs
-from reconciler import outlines
 from reconciler.bounds import Bounds
-from reconciler.catalog import Catalog, Declared
 from reconciler.core.declare import Reading
 from reconciler.core.yamltree import MAX_BYTES
+from reconciler.declarations import catalog as catalogs
+from reconciler.declarations import outlines
+from reconciler.declarations.catalog import Catalog, Declared
 from reconciler.errors import Reason, Transient
 from reconciler.git import Mirror
 from reconciler.model import CommitId, EnvironmentName

@@ -7,7 +7,7 @@ import sys
 
 PROGRAM = """
 import ctypes, threading
-from reconciler.heap import few_arenas
+from reconciler.machine.heap import few_arenas
 assert {how}
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.inotify import Inotify
+from reconciler.loop.inotify import Inotify
 
 LONG = 20.0
 

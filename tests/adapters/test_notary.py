@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.chores.notary import Notary
 from reconciler.core.audit import Entry
 from reconciler.errors import IntegrityError, Reason
 from reconciler.model import OperatorHand
-from reconciler.notary import Notary
 from reconciler.signing import Signer, make_key
 from reconciler.stores import sql
 from tests.contracts.test_store_contract import STAGING

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from reconciler import plans as module
 from reconciler import wiring
+from reconciler.chores import plans as module
+from reconciler.chores.plans import Plans
 from reconciler.errors import Reason, ReconcilerError
 from reconciler.forges.github.pull_requests import CONTEXT
+from reconciler.loop.runner import Runner
 from reconciler.model import Digest, EnvironmentName
-from reconciler.plans import Plans
-from reconciler.runner import Runner
 from reconciler.settings import load
 from tests.adapters.githubs import Later
 from tests.github.plugin import GitHub, github, referee  # noqa: F401

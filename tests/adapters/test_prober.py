@@ -14,9 +14,9 @@ from random import Random
 import pytest
 
 from reconciler.bounds import Bounds
-from reconciler.clock import SystemClock
 from reconciler.core.running import HealthSpec
 from reconciler.errors import Reason
+from reconciler.machine.clock import SystemClock
 from reconciler.model import Declared, EnvironmentName, Health, HealthState, Probed, Release, RunId, Status, Sync
 from reconciler.ports import Check, Job, Probe
 from reconciler.prober import Prober, Remembered, asking

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.clock import SystemClock
-from reconciler.programs import Ended, Output, run
+from reconciler.machine.clock import SystemClock
+from reconciler.machine.programs import Ended, Output, run
 
 LONG = 60.0
 

@@ -9,11 +9,11 @@ from random import Random
 import pytest
 
 from reconciler.bounds import Bounds
-from reconciler.clock import SystemClock
 from reconciler.errors import Reason, Transient
 from reconciler.forges.github.answers import unavailable
 from reconciler.forges.github.pull_requests import CONTEXT, GitHubPullRequests
 from reconciler.github import AppOptions, GitHubOptions, connect
+from reconciler.machine.clock import SystemClock
 from reconciler.model import PlanNotice
 from reconciler.ports import Parts
 from reconciler.wiring import silent

@@ -15,14 +15,16 @@ from typing import Any
 
 import pytest
 
-from reconciler import reverts
 from reconciler.bounds import Bounds
-from reconciler.clock import SystemClock
+from reconciler.chores import reverts
+from reconciler.chores.reverts import AT_ONCE, Reverts
+from reconciler.chores.turns import PATIENCE
 from reconciler.errors import Reason, ReconcilerError, Transient
 from reconciler.forges.github import create as github_forge
 from reconciler.forges.signed_merge import create as signed_merge_forge
 from reconciler.git import Mirror
 from reconciler.git.branches import Branches
+from reconciler.machine.clock import SystemClock
 from reconciler.model import (
     Accepted,
     Action,
@@ -40,9 +42,7 @@ from reconciler.model import (
     Sync,
 )
 from reconciler.ports import Forge, Parts
-from reconciler.reverts import AT_ONCE, Reverts
 from reconciler.stores.sql import SqlStore
-from reconciler.turns import PATIENCE
 from tests.factories import NOON
 from tests.github.plugin import GitHub, github, hub_repository, referee  # noqa: F401
 from tests.github.repository import HubRepository

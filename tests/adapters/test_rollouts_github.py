@@ -15,13 +15,15 @@ from typing import Any
 
 import pytest
 
-from reconciler import rollouts, turns
 from reconciler.bounds import Bounds
-from reconciler.clock import SystemClock
+from reconciler.chores import rollouts, turns
+from reconciler.chores.rollouts import REMEMBERED, Rollouts
+from reconciler.chores.turns import PATIENCE
 from reconciler.errors import PolicyDenied, Reason, ReconcilerError, Transient
 from reconciler.forges.github.answers import unavailable
 from reconciler.forges.github.deployments import TASK, GitHubDeployments
 from reconciler.github import Api, GitHubOptions, connect
+from reconciler.machine.clock import SystemClock
 from reconciler.model import (
     Action,
     Attempt,
@@ -42,9 +44,7 @@ from reconciler.model import (
     Verdict,
 )
 from reconciler.ports import Parts
-from reconciler.rollouts import REMEMBERED, Rollouts
 from reconciler.stores.sql import SqlStore
-from reconciler.turns import PATIENCE
 from tests.adapters.githubs import Later
 from tests.factories import NOON
 from tests.github.plugin import GitHub, github, hub_repository, referee  # noqa: F401

@@ -12,11 +12,11 @@ import pytest
 from pydantic import ValidationError
 
 from reconciler.bounds import Bounds
-from reconciler.clock import SystemClock
 from reconciler.errors import Reason, Terminal, Transient
 from reconciler.forges import signed_merge
 from reconciler.forges.signed_merge import SignedMerge
 from reconciler.git import Mirror
+from reconciler.machine.clock import SystemClock
 from reconciler.model import ChangeRequest, CommitId
 from reconciler.ports import Forge, Parts
 from tests.gitworld import Author, GitWorld

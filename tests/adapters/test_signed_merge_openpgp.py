@@ -13,10 +13,10 @@ from random import Random
 import pytest
 
 from reconciler.bounds import Bounds
-from reconciler.clock import SystemClock
 from reconciler.errors import Reason, Terminal, Transient
 from reconciler.forges import signed_merge
 from reconciler.git import Mirror
+from reconciler.machine.clock import SystemClock
 from reconciler.model import CommitId, ForgeFacts
 from reconciler.ports import Forge, Parts
 from tests.gitworld import Author, GitWorld

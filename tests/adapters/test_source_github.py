@@ -22,13 +22,13 @@ from pydantic import ValidationError
 from reconciler.bounds import Bounds
 from reconciler.cli.proposing import evidence, proposal
 from reconciler.cli.proposing.proposal import File
-from reconciler.clock import SystemClock
 from reconciler.core import declare
 from reconciler.core.authoring import Pin
 from reconciler.core.declare import Declaration
 from reconciler.core.provenance import Provenance, judge_run
 from reconciler.custody import DiskCustody
 from reconciler.errors import IntegrityError, PolicyDenied, Reason, ReconcilerError, Transient
+from reconciler.machine.clock import SystemClock
 from reconciler.model import Artifact, Digest, Run, RunId
 from reconciler.ports import Source
 from reconciler.settings import Settings

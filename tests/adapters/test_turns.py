@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from reconciler import turns
-from reconciler.clock import SystemClock
+from reconciler.chores import turns
+from reconciler.chores.turns import PATIENCE, Line, Mark, newest, news
 from reconciler.errors import Reason, ReconcilerError, Transient
+from reconciler.machine.clock import SystemClock
 from reconciler.model import Action, Attempt, CommitId, Declared, EnvironmentName, Health, Outcome, Status, Sync
 from reconciler.stores.sql import SqlStore
-from reconciler.turns import PATIENCE, Line, Mark, newest, news
 from tests.factories import NOON
 
 A, B, C, D, E = (EnvironmentName(name) for name in "abcde")

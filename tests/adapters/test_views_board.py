@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event
 
 from reconciler.bounds import Bounds
-from reconciler.catalog import Catalog
+from reconciler.declarations.catalog import Catalog
 from reconciler.errors import Reason, Transient
 from reconciler.model import Commit, CommitId, EnvironmentName, Health, OperatorHand, Status, Sync
 from reconciler.stores import sql

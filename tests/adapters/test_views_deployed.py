@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from reconciler import statefolder, wiring
-from reconciler.clock import SystemClock
+from reconciler import wiring
+from reconciler.machine import statefolder
+from reconciler.machine.clock import SystemClock
 from reconciler.metrics.passes import Passes
 from reconciler.model import EnvironmentName, Outcome
 from reconciler.settings import load

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from reconciler.clock import SystemClock
+from reconciler.machine.clock import SystemClock
 from reconciler.model import EnvironmentName, Status
 from reconciler.views.facts import Facts
 from reconciler.web.access import Access, Rules

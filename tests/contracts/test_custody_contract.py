@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.bounds import Bounds
-from reconciler.clock import SystemClock
 from reconciler.custody import DiskCustody
 from reconciler.errors import IntegrityError, PolicyDenied, Reason, Transient
+from reconciler.machine.clock import SystemClock
 from reconciler.model import Digest
 from reconciler.ports import ArtifactStream, Custody
 from tests.factories import sha256

@@ -11,11 +11,11 @@ from random import Random
 import pytest
 
 from reconciler.bounds import Bounds
-from reconciler.clock import SystemClock
 from reconciler.errors import Terminal
 from reconciler.forges import github as github_forge
 from reconciler.forges import signed_merge
 from reconciler.git import Mirror
+from reconciler.machine.clock import SystemClock
 from reconciler.model import CommitId, Decision, Proposal
 from reconciler.ports import Forge, Parts
 from tests.github.plugin import GitHub, github, referee  # noqa: F401 - fixtures

@@ -15,7 +15,7 @@ from threading import Thread
 
 import pytest
 
-from reconciler import statefolder
+from reconciler.machine import statefolder
 from reconciler.settings import load
 from tests.cliworld import CliWorld, cli
 

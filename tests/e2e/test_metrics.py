@@ -186,5 +186,5 @@ def test_only_what_is_used_is_loaded(
         if web is not None:
             assert watched.ask().status == (200 if "prometheus_client" in loaded else 404)
     names = set(re.findall(r"^import time:.*\| +(\S+)$", watched.log, re.MULTILINE))
-    assert "reconciler.daemon" in names
+    assert "reconciler.loop.daemon" in names
     assert tuple(name for name in LOADED if name in names) == loaded

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.clock import SystemClock
+from reconciler.chores.reverts import Reverts
 from reconciler.errors import Reason
 from reconciler.git.branches import Branches
+from reconciler.machine.clock import SystemClock
 from reconciler.model import Accepted, Action, CommitId, Declared, Digest, EnvironmentName, Health, RunId, Status, Sync
-from reconciler.reverts import Reverts
 from reconciler.wiring import System
 from tests.factories import NOON
 from tests.github.plugin import GitHub, github, referee  # noqa: F401 - fixtures

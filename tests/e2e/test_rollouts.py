@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.chores.rollouts import Rollouts
 from reconciler.ports import Trace
-from reconciler.rollouts import Rollouts
 from tests.github.plugin import GitHub, github, referee  # noqa: F401 - fixtures
 from tests.github.site import GitHubSite
 from tests.site import eventually

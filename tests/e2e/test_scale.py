@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reconciler.daemon import Daemon
+from reconciler.loop.daemon import Daemon
 from tests.site import Site, environment, eventually
 
 HANGING, FAILING = 12, 12

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.clock import SystemClock
+from reconciler.machine.clock import SystemClock
 from tests.packaging import debian
 from tools.setup import install_packages
 

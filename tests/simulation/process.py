@@ -10,14 +10,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.catalog import Catalog
+from reconciler.chores.plans import Plans
+from reconciler.chores.retention import collect
+from reconciler.declarations.catalog import Catalog
+from reconciler.declarations.tracker import Tracker
 from reconciler.errors import Reason, ReconcilerError
+from reconciler.loop.runner import Result, Runner
 from reconciler.model import CommitId, EnvironmentName, Status, Sync
 from reconciler.pipeline import Fleet, Planned, Planner, Rulebook, Soaks
-from reconciler.plans import Plans
-from reconciler.retention import collect
-from reconciler.runner import Result, Runner
-from reconciler.tracker import Tracker
 from tests.simulation.health import FakeChecks
 from tests.simulation.running import FakeProbe, RotaChecks
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from reconciler.core.lanes import Lane
-from reconciler.crew import SLOW_PATIENCE, STUCK, Crew
+from reconciler.loop.crew import SLOW_PATIENCE, STUCK, Crew
 from tests.simulation.faults import ManualClock
 
 SECONDS = 10.0

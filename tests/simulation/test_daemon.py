@@ -12,13 +12,13 @@ from random import Random
 
 import pytest
 
-from reconciler import daemon as daemon_module
-from reconciler.clock import SystemClock
-from reconciler.daemon import Chore, Daemon, Pace
 from reconciler.errors import Reason, Transient
+from reconciler.loop import daemon as daemon_module
+from reconciler.loop.daemon import Chore, Daemon, Pace
+from reconciler.loop.runner import Result
+from reconciler.machine.clock import SystemClock
 from reconciler.model import EnvironmentName, OperatorHand, Run, RunId
 from reconciler.ports import Clock
-from reconciler.runner import Result
 from tests.simulation.faults import ManualClock
 from tests.simulation.git import File
 from tests.simulation.world import GOOD, NOBODY, FakeWorld, Process

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.loop.runner import Runner
 from reconciler.model import EnvironmentName, Sync
-from reconciler.runner import Runner
 from tests.simulation.health import FakeChecks
 from tests.simulation.policy import PATH, Policy
 from tests.simulation.test_soak import HOUR

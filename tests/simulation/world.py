@@ -10,9 +10,9 @@ from reconciler.bounds import Bounds
 from reconciler.core.declare import ApprovalSpec
 from reconciler.core.provenance import Provenance
 from reconciler.core.rules import FloorSpec
+from reconciler.declarations.tracker import accepted_rewrite
 from reconciler.model import Accepted, CommitId, EnvironmentName, OperatorHand
 from reconciler.pipeline import World
-from reconciler.tracker import accepted_rewrite
 from tests.simulation.faults import Faults, ManualClock
 from tests.simulation.git import Bar, FakeRepository, File, Git, Written
 from tests.simulation.origins import REPOSITORY, FakeCustody, FakeForge, FakeSource, Merge, digest_of

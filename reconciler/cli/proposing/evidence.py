@@ -21,7 +21,6 @@ from reconciler.cli.exits import ExitCode, Stop
 from reconciler.cli.progress import showing
 from reconciler.cli.proposing.proposal import File, Tip, rules_at
 from reconciler.cli.render import note
-from reconciler.clock import SystemClock
 from reconciler.core import authoring
 from reconciler.core.authoring import Pin
 from reconciler.core.declare import ArtifactSpec, Declaration
@@ -29,6 +28,7 @@ from reconciler.core.provenance import Provenance, judge_run
 from reconciler.core.readable import moment
 from reconciler.custody.guard import Guarded
 from reconciler.errors import PolicyDenied, Reason, ReconcilerError, Transient
+from reconciler.machine.clock import SystemClock
 from reconciler.model import Artifact, Attempt, Digest, EnvironmentName, Run, RunId
 from reconciler.ports import Source
 from reconciler.settings import Settings

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+from reconciler.chores.turns import Line, Mark, newest, news
 from reconciler.core.folder import is_regular
 from reconciler.core.reverts import Revert, due
 from reconciler.core.yamltree import MAX_BYTES
@@ -23,7 +24,6 @@ from reconciler.errors import DID_NOT_RUN
 from reconciler.git.branches import Branches, Edit
 from reconciler.model import CommitId, EnvironmentName, OperatorHand, Proposal, Status
 from reconciler.ports import Clock, Forge, Repository, Store
-from reconciler.turns import Line, Mark, newest, news
 
 AT_ONCE = 20
 """Environments looked at in one call: an outage that fails hundreds opens requests in the course of minutes."""

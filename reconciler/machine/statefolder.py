@@ -8,8 +8,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from reconciler import locks
 from reconciler.errors import Reason, Terminal
+from reconciler.machine import locks
 
 
 @contextlib.contextmanager

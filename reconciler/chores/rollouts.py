@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from reconciler.chores.turns import Line, Mark, newest, news
 from reconciler.core.rollouts import replaced, rollouts, standing
 from reconciler.errors import ReconcilerError, Transient
 from reconciler.model import CommitId, Digest, EnvironmentName, Rollout, RolloutState, RunId, Status
 from reconciler.ports import Deployments, Store
-from reconciler.turns import Line, Mark, newest, news
 
 REMEMBERED = 50
 """Attempts of one environment that are looked at; rollouts older than these stay as they were shown."""

@@ -21,9 +21,9 @@ from reconciler.core.folder import NO_DIGEST, is_regular, policy_entry, read_ent
 from reconciler.core.relations import Outline, Relations
 from reconciler.core.rules import NO_POLICY, PolicyReading
 from reconciler.core.yamltree import MAX_BYTES, Malformed, Problem
+from reconciler.declarations.outlines import Filed, Outlines
 from reconciler.errors import PolicyDenied, Reason
 from reconciler.model import BlobId, CommitId, Digest, EnvironmentName, TreeEntry
-from reconciler.outlines import Filed, Outlines
 from reconciler.ports import Repository
 
 READINGS_KEPT = 1_200

@@ -13,8 +13,8 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from reconciler.catalog import Declared
 from reconciler.core.rules import Rules
+from reconciler.declarations.catalog import Declared
 from reconciler.errors import ReconcilerError
 from reconciler.model import CommitId, EnvironmentName, OperatorHand, Status
 from reconciler.pipeline import Fleet, Home, World, trouble

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from reconciler.catalog import Catalog
+from reconciler.declarations.catalog import Catalog
 from reconciler.errors import Reason, ReconcilerError, Transient
 from reconciler.model import Digest, EnvironmentName
 from reconciler.pipeline.home import find_home

@@ -20,15 +20,15 @@ from watchfiles import watch
 
 from reconciler.core.lanes import Past, lane_of
 from reconciler.core.schedule import DueQueue, Signal, hold_delay, signalled, sweep_at
-from reconciler.crew import Crew
-from reconciler.driftwatch import DriftWatch
+from reconciler.declarations.tracker import Tracker
 from reconciler.errors import ReconcilerError
-from reconciler.heap import few_arenas
-from reconciler.inotify import Inotify
+from reconciler.loop.crew import Crew
+from reconciler.loop.driftwatch import DriftWatch
+from reconciler.loop.inotify import Inotify
+from reconciler.loop.runner import Result, Runner
+from reconciler.machine.heap import few_arenas
 from reconciler.model import EnvironmentName
 from reconciler.ports import Clock
-from reconciler.runner import Result, Runner
-from reconciler.tracker import Tracker
 
 WATCH_STEP_MS = 50
 """Milliseconds between two looks at what changed, where there is no inotify: 1.6 ms of CPU a second, and a twentieth

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from reconciler.catalog import Catalog
+from reconciler.declarations.catalog import Catalog
 from reconciler.errors import Reason, ReconcilerError
 from reconciler.model import CommitId, EnvironmentName, OpenRequest, ToldPlan
 from reconciler.pipeline import World

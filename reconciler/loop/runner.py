@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from reconciler.catalog import Catalog
 from reconciler.core.alike import Alike
+from reconciler.declarations.catalog import Catalog
 from reconciler.errors import WAITS_FOR_PEOPLE, Reason, ReconcilerError
+from reconciler.loop.rests import Rests
 from reconciler.model import Attempt, EnvironmentName, Health, OperatorHand, Status, Sync, Verdict
 from reconciler.pipeline import (
     Fence,
@@ -30,7 +31,6 @@ from reconciler.pipeline import (
     unrecorded,
 )
 from reconciler.ports import Checks
-from reconciler.rests import Rests
 
 REHASH_SECONDS = 21_600.0
 """Seconds after which every byte of a release is hashed anew."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from reconciler.catalog import Catalog
+from reconciler.declarations.catalog import Catalog
 from reconciler.errors import Reason
 from reconciler.model import CommitId, EnvironmentName, Rewrite
 from reconciler.ports import Clock, Repository, Store
