@@ -224,11 +224,7 @@ class _Restart:
         self._deadline = clock.monotonic() + spec.within_seconds
 
     def through(self) -> str:
-        found = self._all()
-        for process in found:
-            if process.state not in _RESTING | {State.STOPPING}:
-                self._tell("supervisor.stopProcess", process.name, _NOT_STOPPED)
-        found = self._until(lambda process: process.state in _RESTING)
+        found = self._until(lambda process: process.state in _RESTING, self._stop)
         logs = {process.name: self._log_end(process.name) for process in found}
         for process in found:
             self._tell("supervisor.startProcess", process.name, _NOT_STARTED)
@@ -242,8 +238,19 @@ class _Restart:
     def _all(self) -> tuple[Process, ...]:
         return processes(self._server, self._spec.supervisor or "", self._left())
 
-    def _until(self, reached: Callable[[Process], bool]) -> tuple[Process, ...]:
+    def _stop(self, process: Process) -> None:
+        """Told again whenever it runs: one that has just ended may be started again by supervisord itself."""
+        if process.state is not State.STOPPING:
+            self._tell("supervisor.stopProcess", process.name, _NOT_STOPPED)
+
+    def _until(
+        self, reached: Callable[[Process], bool], otherwise: Callable[[Process], None] = lambda _: None
+    ) -> tuple[Process, ...]:
         """Look until all of them are there.
+
+        Args:
+            reached: Whether one is.
+            otherwise: What to do, at each look, with one that is not.
 
         Raises:
             Terminal: `ActivationFailed`: the deadline came first.
@@ -254,6 +261,9 @@ class _Restart:
                 states = ", ".join(str(process) for process in found if not reached(process))
                 what = f"the {self._spec.words} was not restarted within {self._spec.within}"
                 raise failed(self._job, f"{what}: {states}")
+            for process in found:
+                if not reached(process):
+                    otherwise(process)
             threading.Event().wait(_PAUSES[min(tries, len(_PAUSES) - 1)])
             tries += 1
         return found

@@ -14,6 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from reconciler.activators.supervisor import create
+from reconciler.activators.xmlrpc import Server
 from reconciler.bounds import Bounds
 from reconciler.core.running import ActivateSpec
 from reconciler.errors import PolicyDenied, Reason
@@ -74,6 +75,27 @@ def test_a_program_is_stopped_and_started_again(running: Supervisord, activator:
     assert pid_of(running, "shop") != before
     assert ends(before)
     assert activator.trouble(PROD, program("shop")) == ""
+
+
+def test_one_that_supervisord_starts_again_meanwhile_is_stopped_all_the_same(
+    running: Supervisord, activator: Activator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had ended when we looked first, so there was nothing to stop."""
+    activator.activate(program("shop"), job(tmp_path))
+    before, looked = pid_of(running, "shop"), Server.call
+
+    def look(server: Server, method: str, *arguments: Any, seconds: float) -> Any:
+        answer = looked(server, method, *arguments, seconds=seconds)
+        if method != "supervisor.stopProcess":
+            return answer
+        monkeypatch.setattr(Server, "call", looked)
+        running.tell("start", "shop")
+        return answer
+
+    monkeypatch.setattr(Server, "call", look)
+    activator.activate(program("shop", "5s"), job(tmp_path))
+    assert ends(before)
+    assert "RUNNING" in running.tell("status", "shop")
 
 
 def test_a_program_counts_as_running_only_after_its_startsecs(
