@@ -8,6 +8,8 @@ import sys
 
 def main() -> None:
     """Run the command line; what a stream can't encode is spelled out rather than refused."""
+    # Nothing that happens to be installed takes part in reading declarations; to look for it takes a while, too.
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     from reconciler.cli.app import main as run
 
     for name in ("stdout", "stderr"):
