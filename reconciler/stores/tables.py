@@ -16,6 +16,12 @@ metadata = MetaData()
 
 _ROW_ID = BigInteger().with_variant(Integer, "sqlite")
 
+
+def _documents(name: str, key: str) -> Table:
+    """One document for each key."""
+    return Table(name, metadata, Column(key, String, primary_key=True), Column("document", Text, nullable=False))
+
+
 lease = Table(
     "lease",
     metadata,
@@ -43,26 +49,11 @@ statuses = Table(
     Column("document", Text, nullable=False),
 )
 
-accepted = Table(
-    "accepted",
-    metadata,
-    Column("environment", String, primary_key=True),
-    Column("document", Text, nullable=False),
-)
+accepted = _documents("accepted", "environment")
 
-hands = Table(
-    "hands",
-    metadata,
-    Column("environment", String, primary_key=True),
-    Column("document", Text, nullable=False),
-)
+hands = _documents("hands", "environment")
 
-soaks = Table(
-    "soaks",
-    metadata,
-    Column("environment", String, primary_key=True),
-    Column("document", Text, nullable=False),
-)
+soaks = _documents("soaks", "environment")
 
 policy = Table(
     "policy",
@@ -109,28 +100,13 @@ told_plans = Table(
 )
 """One for each open pull request on which a plan was told."""
 
-told_rollouts = Table(
-    "told_rollouts",
-    metadata,
-    Column("rollout", String, primary_key=True),
-    Column("document", Text, nullable=False),
-)
+told_rollouts = _documents("told_rollouts", "rollout")
 """One for each rollout of which something may still be told; the document is a text."""
 
-told_routes = Table(
-    "told_routes",
-    metadata,
-    Column("route", String, primary_key=True),
-    Column("document", Text, nullable=False),
-)
+told_routes = _documents("told_routes", "route")
 """One for each route that people are told of environments on."""
 
-told_notices = Table(
-    "told_notices",
-    metadata,
-    Column("notice", String, primary_key=True),
-    Column("document", Text, nullable=False),
-)
+told_notices = _documents("told_notices", "notice")
 """One for each environment of which something was told on a route: the key is `<route>/<environment>`."""
 
 attempts = Table(
