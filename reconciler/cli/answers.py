@@ -62,7 +62,7 @@ def get(
             forms.answer(output, lambda: listing.environment_list([], {}), (), lambda: None)
         names = memory.chosen(environments, statuses)
         listing.show_environments(known.store, [statuses[name] for name in names], output)
-        memory.remark_idle(known.settings)
+        memory.remark_age(known.settings)
 
 
 def describe(
@@ -104,7 +104,7 @@ def describe(
             [name],
             lambda: listing.describe(status, hand, attempts, transitions),
         )
-        memory.remark_idle(known.settings)
+        memory.remark_age(known.settings)
 
 
 def _describe_past(config: Path | None, environment: str, text: str, output: Output) -> None:
@@ -150,7 +150,7 @@ def why(ctx: typer.Context, environment: EnvironmentArgument, output: OutputOpti
             [name],
             lambda: story.tell_why(Page(), status, hand, SystemClock().now(), attempts),
         )
-        memory.remark_idle(known.settings)
+        memory.remark_age(known.settings)
     if any(word.verdict is Verdict.HELD for word in status.gates):
         raise typer.Exit(ExitCode.REFUSED)
 

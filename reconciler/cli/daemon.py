@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,13 +40,14 @@ def run(ctx: typer.Context) -> None:
 
     from reconciler.cli.log import open_log
     from reconciler.cli.reports import Reports
+    from reconciler.machine import statefolder
     from reconciler.machine.clock import SystemClock
     from reconciler.metrics.passes import Passes
 
     passes = Passes(SystemClock(), uuid.uuid4().hex[:4])
     with _system(settings_file(ctx), passes) as system:
         log, figures = open_log(system.settings), _figures(system)
-        reports = Reports(log, passes, figures)
+        reports = Reports(log, passes, figures, partial(statefolder.leave_word, system.settings.state))
         runner = system.runner(reports.passed, passes.began)
         daemon = system.daemon(
             runner,

@@ -14,6 +14,7 @@ from pathlib import Path
 from reconciler import wiring
 from reconciler.cli import render
 from reconciler.cli.exits import ExitCode, Stop
+from reconciler.core.readable import plain
 from reconciler.machine import statefolder
 from reconciler.model import EnvironmentName, OperatorHand, Status
 from reconciler.ports import Store, Trace
@@ -129,7 +130,17 @@ def hand_of(hands: Mapping[EnvironmentName, OperatorHand], name: EnvironmentName
     return hands.get(name, OperatorHand())
 
 
-def remark_idle(settings: Settings, what: str = "this is how things stood at its last look") -> None:
-    """Say so when nobody keeps the memory current."""
-    if not statefolder.running(settings.state):
+def remark_age(settings: Settings) -> None:
+    """Say so when what is remembered may not be what is declared by now."""
+    if remark_idle(settings, "this is how things stood at its last look"):
+        return
+    if trouble := statefolder.word(settings.state):
+        render.note(f"note: the repository can't be looked at now, and a merge may wait there: {plain(trouble, 300)}")
+
+
+def remark_idle(settings: Settings, what: str) -> bool:
+    """Say so, and tell, when nobody keeps the memory current."""
+    idle = not statefolder.running(settings.state)
+    if idle:
         render.note(f"note: no reconciler runs for {settings.state}; {what}")
+    return idle

@@ -11,6 +11,9 @@ from pathlib import Path
 from reconciler.errors import Reason, Terminal
 from reconciler.machine import locks
 
+_WORD = "trouble"
+_LONGEST_WORD = 1000
+
 
 @contextlib.contextmanager
 def exclusive(state: Path) -> Iterator[None]:
@@ -77,6 +80,28 @@ def make_private(folder: Path) -> None:
 def _unwritable(place: Path, error: OSError) -> Terminal:
     hint = "give the process a state folder that it may write"
     return Terminal(Reason.STORE_UNAVAILABLE, f"{place}: {error.strerror}", hint)
+
+
+def leave_word(state: Path, text: str) -> None:
+    """Tell who asks beside the running process why it does not see what is declared now; empty: it does.
+
+    Best effort: what can't be written is in the log all the same.
+    """
+    file = state / _WORD
+    with contextlib.suppress(OSError):
+        if not text:
+            file.unlink(missing_ok=True)
+        elif not file.exists() or file.read_text(encoding="utf-8", errors="replace") != text:
+            file.write_text(text, encoding="utf-8")
+
+
+def word(state: Path) -> str:
+    """What was left by `leave_word`; empty when nothing was."""
+    try:
+        with (state / _WORD).open(encoding="utf-8", errors="replace") as file:
+            return file.read(_LONGEST_WORD)
+    except OSError:
+        return ""
 
 
 def wake_folder(state: Path) -> Path:

@@ -111,3 +111,15 @@ def test_two_daemons_do_not_share_a_state_folder(site: Site) -> None:
         assert "StateLocked" in second.stderr
         assert site.answer("check", "--daemon").returncode == 0
     assert site.answer("check", "--daemon").returncode != 0
+
+
+def test_an_answer_says_that_the_repository_is_away_and_nothing_once_it_is_back(site: Site) -> None:
+    site.configure(repository={"url": str(site.git.origin), "poll_seconds": 0.2})
+    with site.daemon():
+        eventually(lambda: site.current("prod") == 1)
+        assert "note:" not in site.answer("get").stderr
+        site.git.origin.rename(site.folder / "away")
+        eventually(lambda: "a merge may wait there" in site.answer("get").stderr)
+        assert "Synced" in site.answer("get").stdout  # what is known is told all the same
+        (site.folder / "away").rename(site.git.origin)
+        eventually(lambda: "note:" not in site.answer("why", "prod").stderr)
