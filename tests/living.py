@@ -251,7 +251,7 @@ class Yard(Site):
                 ]
             },
             web={"listen": f"127.0.0.1:{self.looks_at}"},
-            drift_seconds=0.5,
+            drift_seconds=2,
         )
 
     @staticmethod
