@@ -116,8 +116,7 @@ def run(
             if not done:
                 _signal(process, signal.SIGTERM)
                 watch.ended(clock.monotonic() + grace)
-            else:
-                watch.drain()
+            watch.drain()
             if not (done and leaves and _ended_well(process)):
                 _signal(process, signal.SIGKILL)
                 watch.ended(clock.monotonic() + 1.0)

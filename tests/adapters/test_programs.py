@@ -14,14 +14,15 @@ import pytest
 
 from reconciler.machine.clock import SystemClock
 from reconciler.machine.programs import Ended, Output, run
+from reconciler.ports import Clock
 
 LONG = 60.0
 
 
-def sh(folder: Path, script: str, **options: object) -> Ended:
+def sh(folder: Path, script: str, clock: Clock | None = None, **options: object) -> Ended:
     chosen: dict[str, object] = {"seconds": LONG, "limit_bytes": 10_000, "grace": 5.0} | options
     variables = {"PATH": os.environ["PATH"], "HERE": "here"}
-    return run(SystemClock(), ["/bin/sh", "-c", script], folder, variables, **chosen)  # type: ignore[arg-type]
+    return run(clock or SystemClock(), ["/bin/sh", "-c", script], folder, variables, **chosen)  # type: ignore[arg-type]
 
 
 def soon(fact: Callable[[], bool]) -> None:
@@ -77,9 +78,23 @@ def test_at_the_deadline_it_may_end_by_itself(tmp_path: Path) -> None:
         "print('hello', flush=True)\ntime.sleep(60)"
     )
     line = f"exec {shlex.quote(sys.executable)} -c {shlex.quote(script)}"
-    ended = sh(tmp_path, line, seconds=2.0, grace=30.0)
+    # While we are busy with something else at its deadline, it says its last words and is gone.
+    ended = sh(tmp_path, line, Busy(2.0), seconds=2.0, grace=30.0)
     assert (ended.code, ended.timed_out) == (None, True)
     assert ended.output.text() == "hello\nbye\n"
+
+
+class Busy(SystemClock):
+    """A clock that takes a second to tell the time, from a moment on."""
+
+    def __init__(self, seconds: float) -> None:
+        self._from = super().monotonic() + seconds
+
+    def monotonic(self) -> float:
+        now = super().monotonic()
+        if now >= self._from:
+            time.sleep(1)
+        return now
 
 
 def test_one_that_ignores_the_deadline_is_killed_with_its_children(tmp_path: Path) -> None:
