@@ -31,6 +31,15 @@ _REMEMBER = """(() => {
   };
   new MutationObserver(look).observe(document, {subtree: true, childList: true, characterData: true, attributes: true});
   addEventListener("load", look);
+  window.EventSource = class extends EventSource {
+    constructor(url) {
+      super(url);
+      this.addEventListener("transition", (event) => {
+        const {environment, sync, health} = JSON.parse(event.data);
+        note("event", [environment, sync, health].join(" "));
+      });
+    }
+  };
 })()"""
 """It lives in the page's window: after a navigation, or a reload, it would have forgotten all."""
 
