@@ -67,7 +67,7 @@ def _failed(status: Status, attempts: Sequence[Attempt]) -> Attempt | None:
 
 
 def _failure(status: Status, failed: Attempt, attempts: Sequence[Attempt]) -> Iterator[tuple[Cell | str, ...]]:
-    yield moment(failed.finished), f"run {failed.declared.run_id} did not run: attempt {failed.id} ({failed.action})"
+    yield moment(failed.finished), f"run {failed.declared.run_id} failed: attempt {failed.id} ({failed.action})"
     yield "", f"{failed.reason}: {failed.message}"
     back = next((one for one in attempts if one.automatic and (one.id or 0) > (failed.id or 0)), None)
     if back is None:

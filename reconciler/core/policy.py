@@ -211,10 +211,10 @@ def _is_fresh(review: Review, request: ChangeRequest) -> bool:
 def account(request: ChangeRequest) -> tuple[str, ...]:
     """The facts about a request, in lines for the record: who had which part in it, by immutable ids."""
     merger = f" by {_shown(request.merged_by)}" if request.merged_by else ""
+    authors = _told_once(request.authors)
     lines = [
         f"{request.ref}: head {request.head} merged as {request.merged_as}{merger}",
-        f"{request.ref}: by {', '.join(_shown(person) for person in request.authors[:_TOLD]) or 'nobody known'}"
-        + _more(len(request.authors)),
+        f"{request.ref}: by {', '.join(map(_shown, authors[:_TOLD])) or 'nobody known'}{_more(len(authors))}",
     ]
     if request.retargeted:
         lines.append(f"{request.ref}: pointed at this branch at {_moment(request.retargeted)}")
@@ -228,6 +228,12 @@ def account(request: ChangeRequest) -> tuple[str, ...]:
 
 _TOLD = 20
 """People of one request that a record names."""
+
+
+def _told_once(people: tuple[Person, ...]) -> tuple[Person, ...]:
+    """Without addresses of those who are there by themselves: whoever signs a commit is mostly its author, too."""
+    known = [person for person in people if not person.is_claimed]
+    return tuple(person for person in people if not (person.is_claimed and _same_person(person, known)))
 
 
 def _more(count: int) -> str:

@@ -44,6 +44,9 @@ class Commit:
     payload: bytes
 
 
+_CLAIMED = "email:"
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """A human or a bot by an id that never passes to somebody else; names are only for reading and rules.
@@ -59,6 +62,16 @@ class Person:
     writer: bool = True
     """Whether they may write to the repository, at the time of asking; else their approval counts nowhere."""
 
+    @classmethod
+    def claimed(cls, address: str, *names: str) -> Person:
+        """Somebody of whom only an address is known, as a commit names one: it belongs to nobody here."""
+        return cls(f"{_CLAIMED}{address}", frozenset({address, *names}))
+
+    @property
+    def is_claimed(self) -> bool:
+        """Whether only an address is known of them."""
+        return self.id.startswith(_CLAIMED)
+
     @property
     def name(self) -> str:
         """One name to show."""
@@ -67,7 +80,8 @@ class Person:
     @property
     def named_id(self) -> str:
         """For the record: the id, behind a name where it is none itself. `carol(583231)`, without a blank."""
-        return self.id if self.id in self.names or not self.names else f"{self.name}({self.id})"
+        plain = self.is_claimed or self.id in self.names or not self.names
+        return self.id if plain else f"{self.name}({self.id})"
 
 
 class Decision(StrEnum):

@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.core.approve import Approval, Judge
 from reconciler.core.declare import ApprovalSpec, Reading, read
-from reconciler.core.policy import Around, Evidence, Policy, Step, Version
+from reconciler.core.policy import Around, Evidence, Policy, Step, Version, account
 from reconciler.core.rules import NO_POLICY, PolicyReading, read_policy
 from reconciler.errors import Reason
 from reconciler.model import (
@@ -546,3 +546,15 @@ def test_what_an_approval_rests_on_is_kept_with_immutable_ids() -> None:
     assert f"#1: head {HEAD} merged as {1:040x}" in evidence
     assert "#1: by eng@example.com(eng)" in evidence
     assert "#1: rev@example.com(rev) of @acme/sre approved ffffffffffff" in evidence
+
+
+def test_an_author_whose_address_is_written_beside_a_signature_is_told_once() -> None:
+    authors = (ENG, Person.claimed("ENG@example.com"), Person.claimed("guest@example.com"))
+    request = ChangeRequest("#1", "x", HEAD, CommitId("1" * 40), authors, (), (), None)
+    assert "#1: by eng@example.com(eng), email:guest@example.com" in account(request)
+
+
+def test_two_accounts_of_one_name_are_both_told() -> None:
+    authors = (ENG, Person("stranger", ENG.names))
+    request = ChangeRequest("#1", "x", HEAD, CommitId("1" * 40), authors, (), (), None)
+    assert "#1: by eng@example.com(eng), eng@example.com(stranger)" in account(request)

@@ -172,7 +172,7 @@ class People:
         if known := self._by_noreply(address):
             return known
         old = self._noreply.fullmatch(address)
-        return Person(f"email:{address}", frozenset({address, *([old[2]] if old else [])}))
+        return Person.claimed(address, *([old[2]] if old else []))
 
     def _by_noreply(self, address: str) -> Person | None:
         """`ID+login@users.noreply.github.com` ("Setting your commit email address") names the account."""

@@ -65,7 +65,7 @@ def claimed(identity: str) -> Person | None:
     """The person that an author line or a trailer speaks of: by the address in it, else by the name."""
     found = _BRACKETED.search(identity)
     called = ((found.group(1) if found else "") or identity).strip(" <>").lower()
-    return Person(f"email:{called}", frozenset({called})) if called else None
+    return Person.claimed(called) if called else None
 
 
 def _join(groups: list[list[_Token]], tokens: list[_Token]) -> None:
