@@ -6,6 +6,7 @@ and at what waits for them, however many others there are. A state is never chan
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ class Outline:
     """The environments that it promotes from."""
     soak: float = 0.0
     """Seconds for which they must have been healthy."""
+    artifact: str = ""
+    """The name of what comes there."""
 
     @classmethod
     def of(cls, reading: Reading) -> Outline:
@@ -41,7 +44,8 @@ class Outline:
         if declaration is None:
             return cls()
         promote = declaration.promote
-        return cls(declaration.target.path, promote.after, promote.soak_seconds) if promote else cls(declaration.place)
+        after, soak = (promote.after, promote.soak_seconds) if promote else ((), 0.0)
+        return cls(declaration.place, after, soak, sys.intern(declaration.artifact.name))
 
 
 @dataclass(frozen=True, slots=True)

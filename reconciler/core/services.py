@@ -1,7 +1,8 @@
 """Which environments are stages of one service, and in which order a release comes to them.
 
-Environments of one folder are one service. Those without a folder are one where `promote.after` connects them. The
-work grows with the number of environments and of ways between them, however long the way through a service is.
+Environments of one folder are one service. Those without a folder are one where they declare the same artifact, or
+where `promote.after` connects them. The work grows with the number of environments and of ways between them, however
+long the way through a service is.
 """
 
 from __future__ import annotations
@@ -21,21 +22,35 @@ _Name = TypeVar("_Name", bound=str)
 class Service:
     """One service."""
 
-    folder: str
-    """Of its environments; empty: they lie beside all others."""
+    name: str
+    """The folder of its environments, else its artifact's; its first environment's where nobody knows that, or where
+    a folder or another service's environment is called so."""
     members: tuple[EnvironmentName, ...]
     """Each behind those that it promotes from, otherwise by name; the members of a circle come last."""
 
 
-def services(names: Iterable[EnvironmentName], after: After) -> tuple[Service, ...]:
-    """Every service, in order of folder, or of the first name where there is none."""
+def services(
+    names: Iterable[EnvironmentName], after: After, artifact: Callable[[EnvironmentName], str]
+) -> tuple[Service, ...]:
+    """Every service, in order of name.
+
+    Args:
+        names: All environments.
+        after: The environments that one promotes from.
+        artifact: The name of the artifact that one declares; empty: nobody knows.
+    """
     folders: dict[str, list[EnvironmentName]] = {}
     for name in sorted(names):
         folders.setdefault(folder_of(name), []).append(name)
     flat = folders.pop("", [])
     found = [Service(folder, promotion_order(members, after)) for folder, members in folders.items()]
-    found += [Service("", promotion_order(members, after)) for members in _connected(flat, after)]
-    return tuple(sorted(found, key=lambda service: service.folder or service.members[0]))
+    taken = {*folders, *flat}
+    for group in _connected(flat, after, artifact):
+        members = promotion_order(group, after)
+        called = next(filter(None, map(artifact, members)), "")
+        free = called and (called not in taken or called in members)
+        found.append(Service(called if free else members[0], members))
+    return tuple(sorted(found, key=lambda service: service.name))
 
 
 def folder_of(name: EnvironmentName) -> str:
@@ -78,9 +93,12 @@ def _freed(
                 yield other
 
 
-def _connected(names: Sequence[EnvironmentName], after: After) -> Iterable[list[EnvironmentName]]:
-    """Sets of environments between which there are ways, whatever their direction."""
+def _connected(
+    names: Sequence[EnvironmentName], after: After, artifact: Callable[[EnvironmentName], str]
+) -> Iterable[list[EnvironmentName]]:
+    """Sets of environments of one artifact, or between which there are ways, whatever their direction."""
     heads = {name: name for name in names}
+    firsts = dict[str, EnvironmentName]()
 
     def head(name: EnvironmentName) -> EnvironmentName:
         while heads[name] != name:
@@ -88,7 +106,8 @@ def _connected(names: Sequence[EnvironmentName], after: After) -> Iterable[list[
         return name
 
     for name in names:
-        for other in after(name):
+        alike = firsts.setdefault(called, name) if (called := artifact(name)) else name
+        for other in (alike, *after(name)):
             if other in heads:
                 heads[head(name)] = head(other)
     found: dict[EnvironmentName, list[EnvironmentName]] = {}

@@ -229,6 +229,11 @@ class Catalog:
         outline = self._view.relations.outlines.get(name) if self._view else None
         return tuple(map(EnvironmentName, outline.after)) if outline else ()
 
+    def artifact(self, name: EnvironmentName) -> str:
+        """The name of the artifact that one declares; empty where its file can't be read. Reads no file."""
+        outline = self._view.relations.outlines.get(name) if self._view else None
+        return outline.artifact if outline else ""
+
     def waiters(self, name: EnvironmentName) -> tuple[EnvironmentName, ...]:
         """Those that promote from one, in order of name. Reads no file."""
         return tuple(sorted(self._view.relations.waiters.get(name, ()))) if self._view else ()

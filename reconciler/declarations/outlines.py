@@ -6,7 +6,7 @@ left by another version is not believed, nor what is behind it, and its files ar
 overlaps with whom and who waits for whom: no environment is judged by it, as its own file is read for that.
 
     <seal, 32 hex digits> <bytes of the part>\\n
-    <content>\\t<digest>\\t<place>\\t<soak>[\\t<after>…]\\n      one line for each content
+    <content>\\t<digest>\\t<place>\\t<artifact>\\t<soak>[\\t<after>…]\\n      one line for each content
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from reconciler import __version__
 from reconciler.core.relations import Outline
 from reconciler.model import BlobId, Digest
 
-FORMAT = 2
+FORMAT = 3
 """Of a part, and of how a file is understood; a change of either makes all parts another version's."""
 SPARE = 1_000
 """Lines that nobody needs any more, beside as many as are needed, before they are let go."""
@@ -129,12 +130,12 @@ def _part(filed: Mapping[BlobId, Filed]) -> bytes:
 def _line(blob: BlobId, filed: Filed) -> str:
     """Names and paths are printable, so that neither a tab nor a line's end stands in any of them."""
     outline = filed.outline
-    return "\t".join((blob, filed.digest, outline.place or "", repr(outline.soak), *outline.after))
+    return "\t".join((blob, filed.digest, outline.place or "", outline.artifact, repr(outline.soak), *outline.after))
 
 
 def _filed(line: str) -> Filed:
-    digest, place, soak, *after = line.split("\t")
-    return Filed(Digest(digest), Outline(place or None, tuple(after), float(soak)))
+    digest, place, artifact, soak, *after = line.split("\t")
+    return Filed(Digest(digest), Outline(place or None, tuple(after), float(soak), sys.intern(artifact)))
 
 
 def _seal(body: bytes) -> bytes:

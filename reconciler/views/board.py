@@ -14,7 +14,6 @@ from itertools import chain
 
 from reconciler.core.readable import plain
 from reconciler.core.services import Service, promotion_order, stage_of
-from reconciler.errors import ReconcilerError
 from reconciler.model import EnvironmentName, OperatorHand, Status
 from reconciler.views.cards import NOTHING_ASKED, RECENT, SENTENCE, Card, card_of, shown_upto, unseen
 from reconciler.views.facts import Facts
@@ -48,7 +47,7 @@ class Row:
     """One service, or a part of a large one."""
 
     service: str
-    """The folder of its environments; else the artifact's name, or what is declared first."""
+    """The folder of its environments; else mostly the artifact's name."""
     cards: tuple[Card, ...]
     """In promotion order: those that were searched for."""
     members: int
@@ -142,7 +141,7 @@ def board(facts: Facts, query: BoardQuery) -> Board:
     return Board(
         query=BoardQuery(query.text, query.state, page),
         stages=_stages([part.names for part in shown]),
-        rows=_rows(facts, card, shown),
+        rows=_rows(card, shown),
         counts=dict.fromkeys(State, 0) | Counter(states.values()),
         total=len(states),
         found=sum(map(len, found.names)),
@@ -277,31 +276,5 @@ def _worst(card: Callable[[EnvironmentName], Card], states: Mapping[EnvironmentN
     return tuple(map(card, chain.from_iterable(names.values())))
 
 
-def _rows(facts: Facts, card: Callable[[EnvironmentName], Card], shown: Sequence[_Part]) -> tuple[Row, ...]:
-    named = [_title(facts, part.service) for part in shown]
-    services = [part.service for part in shown]
-    return tuple(
-        Row(
-            # of several services with the same artifact none is called by it
-            title if part.service.folder or _one(named, services, title) else str(part.service.members[0]),
-            tuple(map(card, part.names)),
-            len(part.service.members),
-        )
-        for title, part in zip(named, shown, strict=True)
-    )
-
-
-def _one(titles: Sequence[str], services: Sequence[Service], title: str) -> bool:
-    return len({service.members for named, service in zip(titles, services, strict=True) if named == title}) == 1
-
-
-def _title(facts: Facts, service: Service) -> str:
-    first = service.members[0]
-    if service.folder:
-        return service.folder
-    try:
-        reading = facts.catalog.get(first).reading if facts.catalog.tip else None
-        declaration = reading.declaration if reading else None
-    except ReconcilerError:
-        declaration = None
-    return declaration.artifact.name if declaration else str(first)
+def _rows(card: Callable[[EnvironmentName], Card], shown: Sequence[_Part]) -> tuple[Row, ...]:
+    return tuple(Row(part.service.name, tuple(map(card, part.names)), len(part.service.members)) for part in shown)

@@ -82,7 +82,7 @@ class TimelineQuery:
     """What somebody wants to see."""
 
     scope: str = ""
-    """An environment, or the folder of a service; empty: all."""
+    """An environment, or a service; empty: all."""
     days: int = 30
 
 
@@ -181,17 +181,13 @@ def _scope(facts: Facts, text: str) -> _Scope:
     others = frozenset(facts.statuses().keys() - set(facts.catalog.environments))
     services = facts.recall.services(facts.catalog, others)
     if not text:
-        return _Scope("all environments", None, tuple((_title(one), frozenset(one.members)) for one in services))
+        return _Scope("all environments", None, tuple((one.name, frozenset(one.members)) for one in services))
     for service in services:
-        if service.folder == text:
+        if service.name == text:
             return _Scope(text, frozenset(service.members), _members(service))
         if text in service.members:
             return _Scope(text, frozenset({EnvironmentName(text)}), _members(service))
     return _Scope(text[:200], frozenset(), ())
-
-
-def _title(service: Service) -> str:
-    return service.folder or str(service.members[0])
 
 
 def _members(service: Service) -> tuple[tuple[str, Collection[EnvironmentName]], ...]:

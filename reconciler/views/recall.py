@@ -75,7 +75,7 @@ class Recall:
         """Every service; `others` are environments that are known, and not declared."""
 
         def make() -> tuple[Service, ...]:
-            return services((*catalog.environments, *others), catalog.upstreams)
+            return services((*catalog.environments, *others), catalog.upstreams, catalog.artifact)
 
         return self._services.get((catalog.tip, others), make)
 

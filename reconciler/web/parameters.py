@@ -72,7 +72,7 @@ class RecordParameters(Parameters):
 class FigureParameters(Parameters):
     """Which deployments."""
 
-    scope: _Text = Field("", description="an environment, or the folder of a service; left out: all")
+    scope: _Text = Field("", description="an environment, or a service; left out: all")
     days: int = Field(30, description="of the last so many days", json_schema_extra={"enum": list(DAYS)})
 
     @field_validator("days")

@@ -78,6 +78,7 @@ def told(catalog: Catalog) -> list[object]:
         dict(catalog.soaks),
         [(file, _read(file)) for name in catalog.environments for file in [catalog.get(name)]],
         list(catalog.in_order(catalog.environments)),
+        [(catalog.artifact(name), catalog.upstreams(name)) for name in catalog.environments],
     ]
 
 

@@ -136,10 +136,11 @@ def test_without_a_folder_a_chain_is_a_service_called_by_its_artifact(tmp_path: 
     assert (row.service, [card.name for card in row.cards]) == ("shop", ["dev", "staging", "prod"])
 
 
-def test_several_services_with_one_artifact_are_told_apart(tmp_path: Path) -> None:
+def test_without_a_folder_all_that_declare_one_artifact_are_one_service(tmp_path: Path) -> None:
     with sampled(tmp_path / "sample", 4, layout="flat") as facts:
-        page = board(facts, BoardQuery())
-    assert [row.service for row in page.rows] == [f"device-0000{number}" for number in range(4)]
+        (row,) = board(facts, BoardQuery()).rows
+    assert (row.service, row.members) == ("shop", 4)
+    assert [card.name for card in row.cards] == [f"device-0000{number}" for number in range(4)]
 
 
 def test_what_somebody_wrote_is_one_bounded_line_without_what_hides(facts: Facts) -> None:
