@@ -352,6 +352,12 @@ def test_a_scope_is_a_service_or_an_environment_of_one(facts: Facts) -> None:
     assert next(attempt for attempt in one.latest if attempt.action is Action.ROLLBACK).automatic
 
 
+def test_a_service_without_a_folder_is_asked_for_by_its_artifact(tmp_path: Path) -> None:
+    with sampled(tmp_path / "sample", 3, mood="well", layout="flat") as facts:
+        found = timeline(facts, TimelineQuery("shop", 90))
+    assert sorted(one.title for one in found.each) == ["dev", "prod", "staging"]
+
+
 def test_a_long_past_is_read_in_pages_and_cut_where_it_is_too_long(
     facts: Facts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
