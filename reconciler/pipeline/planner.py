@@ -327,10 +327,7 @@ class Planner:
         name = Gate.ACTIVATION if failed.reason is Reason.ACTIVATION_FAILED else Gate.HEALTH
         evidence = (f"it failed at {failed.at:%Y-%m-%d %H:%M:%S}Z; not tried again",)
         hint = f"fix it and promote another run, or try this one again: reconciler retry {self._file.environment}"
-        live = self.place.observed.live if self.place else None
-        back = live is not None and (live.run_id, live.sha256) != (failed.run_id, failed.sha256)
-        told = f"{failed.message}; {live.id} is live again" if live and back else failed.message
-        raise Held(GateResult(name, Verdict.HELD, failed.reason, told, evidence, hint))
+        raise Held(GateResult(name, Verdict.HELD, failed.reason, failed.message, evidence, hint))
 
     def _same(self, attempt: Attempt, wanted: Wanted) -> bool:
         return attempt.declared == Declared(self._declared_at(), wanted.run_id, wanted.sha256)

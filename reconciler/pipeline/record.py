@@ -198,10 +198,17 @@ def unrecorded(file: DeclaredFile, previous: Status | None, error: ReconcilerErr
 
 
 def _told(result: GateResult, observed: Observation | None, revoked: str) -> str:
-    """What holds; and what runs meanwhile, where nobody should run it."""
-    if not revoked or result.reason is Reason.REVOKED or observed is None or observed.live is None:
+    """What holds; and what runs meanwhile, where that was gone back to, or nobody should run it."""
+    live = observed.live if observed else None
+    if observed is None or live is None:
         return result.message
-    return f"{result.message}; meanwhile {observed.live.id} is live, which is revoked: {revoked}"
+    failed = observed.service.failed if observed.service else None
+    told = result.message
+    if failed and failed.message == told and (failed.run_id, failed.sha256) != (live.run_id, live.sha256):
+        told = f"{told}; {live.id} is live again"
+    if not revoked or result.reason is Reason.REVOKED:
+        return told
+    return f"{told}; meanwhile {live.id} is live, which is revoked: {revoked}"
 
 
 def _drifted(observed: Observation) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -98,11 +99,16 @@ def test_why_tells_what_failed_and_what_is_live_again(back: Living) -> None:
     out = back("why", "prod").stdout
     assert out.startswith("prod is Held by the gate health: HealthCheckFailed; run 101 is live again\n")
     happened = out.partition("What happened\n")[2].partition("\n\n")[0]
-    assert "run 102 did not run: attempt 2 (deploy)" in happened
+    assert "run 102 failed: attempt 2 (deploy)" in happened
     assert "did not become healthy within 1s: ended with 1" in happened
     assert "run 101 was brought back by itself" in happened
     assert ": attempt 3 (rollback)" in happened
     assert "after it was activated" in happened.splitlines()[-1]
+
+
+def test_the_change_of_state_itself_says_what_is_live_again(back: Living) -> None:
+    told = back.json("events", "prod")["items"][-1]["message"]
+    assert re.search(r"within 1s: ended with 1 .*; 101-[0-9a-f]{12} is live again$", told)
 
 
 def test_what_to_do_names_retry_once(back: Living) -> None:
