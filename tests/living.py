@@ -39,6 +39,7 @@ from reconciler.settings import load
 from reconciler.stores.sql import SqlStore
 from tests.cliworld import cli
 from tests.httpservice import Answer, artifact, ask, end
+from tests.ports import lasting_port
 from tests.site import Site, environment, eventually
 from tests.supervisord import Supervisord, supervisord
 
@@ -168,6 +169,8 @@ class Service:
             told = [f"{one.action} {one.outcome} {one.message}" for one in self.attempts()]
             words = [f"no {what}; found {seen}", f"{status and status.message}", *told]
             words += [one for one in (self.yard.folder / "daemon.log").read_text().splitlines() if self.name in one]
+            log = self.mood / "service.log"
+            words.append(f"it said: {log.read_text()[-2000:] if log.exists() else 'nothing'}")
             raise AssertionError("\n".join([self.name, *words])) from None
 
     def attempts(self) -> list[Attempt]:
@@ -235,7 +238,7 @@ class Yard(Site):
         self._log = log
         self._daemon: subprocess.Popen[bytes] | None = None
         self._memory: SqlStore | None = None
-        self.looks_at = _free_port()
+        self.looks_at = lasting_port()
         self.configure(
             repository={"url": str(self.git.origin), "poll_seconds": 0.2},
             activators={"command": {"allow": [{"argv": ["./restart"], "environments": ["*"], "process": True}]}},
@@ -279,7 +282,7 @@ class Yard(Site):
 
     def service(self, name: str, *runs: int) -> Service:
         """A new environment with its port; nothing is declared yet."""
-        found = Service(self, name, _free_port())
+        found = Service(self, name, lasting_port())
         self.services.append(found)
         return found
 
@@ -404,9 +407,3 @@ def one_outcome_each(yard: Yard) -> None:
     intents = [str(entry.attempt) for entry in entries if entry.kind == "intent"]
     outcomes = [str(entry.attempt) for entry in entries if entry.kind == "outcome"]
     assert sorted(intents) == sorted(outcomes), "an intent without its one outcome"
-
-
-def _free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import zipfile
 from pathlib import Path
 from threading import Event
 
 from reconciler.demo.folder import DemoFolder
+from reconciler.demo.ports import First, port
 from reconciler.model import Artifact, EnvironmentName, RunId
 from reconciler.ports import Clock
 
@@ -110,9 +110,6 @@ def pack(run_id: RunId, archive: Path) -> None:
 
 def declaration(folder: DemoFolder, artifact: Artifact, run_id: RunId) -> bytes:
     """The environment's file."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     quoted = {
         name: "'" + str(path).replace("'", "''") + "'"
         for name, path in (
@@ -122,7 +119,9 @@ def declaration(folder: DemoFolder, artifact: Artifact, run_id: RunId) -> bytes:
             ("log", folder.service_log),
         )
     }
-    return _DECLARATION.format(artifact=ARTIFACT, run=run_id, sha256=artifact.sha256, port=port, **quoted).encode()
+    return _DECLARATION.format(
+        artifact=ARTIFACT, run=run_id, sha256=artifact.sha256, port=port(folder, First.SERVICE), **quoted
+    ).encode()
 
 
 def stop(folder: DemoFolder, clock: Clock) -> None:

@@ -18,6 +18,7 @@ from reconciler.demo.ci import source_tree
 from reconciler.demo.clone import bumped, retargeted, soaking
 from reconciler.demo.folder import DemoFolder, faults, shown
 from reconciler.demo.people import make_keys
+from reconciler.demo.ports import First, port
 from reconciler.demo.process import Process
 from reconciler.demo.programs import expect_programs
 from reconciler.demo.story import Story
@@ -176,7 +177,7 @@ def _make(folder: DemoFolder) -> None:
     """Everything that must be there before the daemon can start."""
     _stop(folder, Story())
     folder.clear()
-    folder.settings.write_text(_SETTINGS.replace("{port}", str(pages.port(folder))))
+    folder.settings.write_text(_SETTINGS.replace("{port}", str(port(folder, First.PAGES))))
     for place in (folder.runs, folder.live):
         place.mkdir()
     make_keys(folder)

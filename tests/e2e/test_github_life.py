@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ from reconciler.errors import Reason
 from reconciler.model import Sync
 from tests.github.plugin import GitHub, github, referee  # noqa: F401 - fixtures
 from tests.github.site import TOKEN, GitHubSite, file_of
+from tests.ports import lasting_port
 from tests.site import eventually
 
 STAGING, PROD = file_of("staging"), file_of("prod")
@@ -59,7 +59,7 @@ def test_from_ci_to_prod_and_back(site: GitHubSite) -> None:
     """Dev by a direct bump, staging by a request with one approval, prod by `promote` after its soak; a rollback."""
     for run in (1, 2):
         site.build(run)
-    port = _free_port()
+    port = lasting_port()
     site.configure(
         repository={"url": str(site.deploy.git_url), "poll_seconds": 3600},
         web={"listen": f"127.0.0.1:{port}", "webhook_secret_env": "WEBHOOK_SECRET_OF_THE_TESTS"},
@@ -148,12 +148,6 @@ def _status(site: GitHubSite, commit: str) -> str:
 
 def _is_live(site: GitHubSite, name: str, run: int) -> bool:
     return site.current(name) == run
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 # --- what outlives CI's memory --------------------------------------------------------------------

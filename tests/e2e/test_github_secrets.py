@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import pytest
 from reconciler.errors import ReconcilerError
 from tests.github.plugin import GitHub, github, referee  # noqa: F401 - fixtures
 from tests.github.site import TOKEN, GitHubSite, file_of
+from tests.ports import lasting_port
 from tests.site import eventually
 
 PROD = file_of("prod")
@@ -40,7 +40,7 @@ class Watched:
         monkeypatch.setenv(KEY, app.key)
         monkeypatch.setenv(WEBHOOK, WEBHOOK_SECRET)
         monkeypatch.setenv("PATH", f"{self._wrappers(folder / 'bin')}{os.pathsep}{os.environ['PATH']}")
-        self.port = _free_port()
+        self.port = lasting_port()
         forge = {"type": "github", "repository": "acme/deploy", "url": site.github.url}
         site.configure(
             forge={**forge, "app": {"id": app.id, "installation": app.installation, "key_env": KEY}},
@@ -81,12 +81,6 @@ class Watched:
 def _telling(secret: str) -> str:
     """As much as gives it away: all JSON Web Tokens begin alike."""
     return secret[:120] if secret.startswith("ey") else secret[:20]
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @pytest.fixture
