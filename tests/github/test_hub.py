@@ -147,7 +147,9 @@ def test_a_test_that_breaks_the_description_fails(tmp_path: Path) -> None:
         "    assert requests.get(f'{github.url}/repos/a/b/pulls?state=no', headers=headers).status_code == 404\n"
     )
     root = str(Path(__file__).parents[2])
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", f"{root}/pyproject.toml", str(test)]
+    # In a folder of its own: else it clears away what earlier runs left, however much that is.
+    options = ["-p", "no:cacheprovider", "-c", f"{root}/pyproject.toml", f"--basetemp={tmp_path}/its"]
+    command = [sys.executable, "-m", "pytest", *options, str(test)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1, done.stdout
     assert "1 passed, 1 error" in done.stdout, done.stdout
